@@ -1,0 +1,81 @@
+package kv
+
+import (
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/mvcc"
+	"github.com/detcd/detcd/raft"
+)
+
+// Effects is what a step wants done. The driver performs it at once, in the order of the fields.
+// The lists are reused by the next step; bytes that they lead to are immutable for ever.
+type Effects struct {
+	Disk    []diskio.Op
+	Sends   []raft.Message
+	Answers []Answer
+	Reads   []Read
+	Notes   []Note
+	// Applied lists the entries whose effects became visible in this step; filled only when
+	// Config.Observed asks for it. The simulator's commit oracle reads it.
+	Applied []raft.Entry
+	// Again asks for an InputAgain in a later turn, after messages and ticks that wait.
+	Again bool
+	// Halt, when not empty, says why the node has stopped for good: it is the last step, and
+	// nothing but Notes is set beside it.
+	Halt string
+}
+
+// Answer is the outcome of one request. When Code is OK, the pieces of Body, one after the other,
+// are the protobuf response message in wire form.
+type Answer struct {
+	Token Token
+	Code  Code
+	Body  [][]byte
+	// Index is where the log holds the write that this answers, 0 for reads and refusals;
+	// Revision is the store's revision in the answer. Both are for observers.
+	Index    raft.Index
+	Revision mvcc.Revision
+}
+
+// Read is a read that the edge evaluates off the loop: Run on any goroutine, then hand in an
+// InputViewEnd with View. All reads of one turn share a view.
+type Read struct {
+	Token Token
+	View  ViewID
+
+	view    *mvcc.View
+	method  Method
+	raw     []byte
+	header  Header
+	confirm raft.Index // applied index of the view; for observers
+}
+
+// Note is something people may want to know, in the shape of a log line.
+type Note struct {
+	Level   Level
+	Message string
+	Fields  []Field
+}
+
+// Level grades a Note.
+type Level uint8
+
+// The levels.
+const (
+	Debug Level = iota
+	Info
+	Warn
+	Error
+)
+
+// Field is one named value of a Note.
+type Field struct {
+	Name, Value string
+}
+
+// Header is the content of a response header.
+type Header struct {
+	Cluster  uint64
+	Member   raft.MemberID
+	Revision mvcc.Revision
+	Term     raft.Term
+}
