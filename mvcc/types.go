@@ -1,34 +1,26 @@
 package mvcc
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/detcd/detcd/mvcc/revlog"
+)
 
 // Revision counts the changing transactions of the store; a virgin store is at revision 1.
-type Revision int64
+type Revision = revlog.Revision
 
 // Rev names one change: the Main revision and the position inside it, from 0.
-type Rev struct {
-	Main Revision
-	Sub  int32
-}
+type Rev = revlog.Rev
 
-// Less orders changes.
-func (r Rev) Less(o Rev) bool { return r.Main < o.Main || r.Main == o.Main && r.Sub < o.Sub }
+// DamageError says that stored bytes are not what was written. The node stops; it never becomes an
+// answer.
+type DamageError = revlog.DamageError
 
 // The errors of reads and compactions; all are about what the caller asked for.
 var (
 	ErrCompacted = errors.New("mvcc: required revision has been compacted")
 	ErrFuture    = errors.New("mvcc: required revision is a future revision")
 )
-
-// DamageError says that stored bytes are not what was written. The node stops; it never becomes an
-// answer.
-type DamageError struct {
-	File   string
-	Offset int64
-	Reason string
-}
-
-func (e *DamageError) Error() string { return "mvcc: damaged " + e.File + ": " + e.Reason }
 
 // Order is the direction of a sort; it has etcd's numbers.
 type Order int32
