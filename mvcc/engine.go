@@ -1,7 +1,21 @@
+// Package mvcc is the multi-version store: every change of a key gets a revision, and the store
+// answers at any revision since the last compaction.
+//
+// It has two halves. The key index, here, says which versions each key has, and lives in memory.
+// The revision log (package revlog) holds the versions' records, durably. The index names records
+// by revision only, so the log may move them as it likes; and everything that an answer needs but
+// the value itself (create revision, version, order, counts, filters) comes from the index.
+//
+// What readers see is decided by a revision, never by when the index was changed: a transaction's
+// changes are in the index at once, at a revision that becomes visible with Commit. So a
+// transaction may stay open over many steps while others read.
 package mvcc
 
 import (
+	"fmt"
+
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/mvcc/revlog"
 )
 
 // Options are the fixed parameters of an engine.
@@ -11,6 +25,7 @@ type Options struct {
 	StepBytes    int64  // one write-behind or reclaim step moves at most this much (1 MB)
 	CacheBytes   int64  // bytes of record blocks kept in memory for reads
 	TicketBase   diskio.Ticket
+	BlockKeys    int // keys in a block of the index, 0 for the default; tests want few
 }
 
 // Checkpoint is what a manifest generation covers, chosen by the caller.
@@ -29,184 +44,192 @@ type Loaded struct {
 	Checkpoint Checkpoint
 }
 
+// The state of a store that was never written to.
+const (
+	firstRevision  = Revision(1)
+	neverCompacted = Revision(-1)
+)
+
 // Engine is the multi-version store: a key index in memory, revision records in append-only
 // segments. It performs no I/O but positional reads of sealed segments; everything else leaves as
 // operations from Flush. It is not safe for concurrent use; a View is.
-type Engine struct{ TODO int }
+type Engine struct {
+	opt Options
+	log *revlog.Log
+
+	index     index
+	current   Revision // the newest visible revision
+	compacted Revision // of the last compaction, neverCompacted if there was none
+	keys      int64    // live keys at current
+	digest    digest
+
+	txn     Txn
+	recent  recent
+	compact compaction
+	scratch scratch
+}
 
 // Open loads the newest valid manifest and rebuilds the index from its segments. Damage below what
 // a manifest covers is a *DamageError, never a silent fallback that loses data: an older
 // generation is loaded only if the newest manifest file itself is torn (it was never completed).
-func Open(disk diskio.Reader, opt Options) (*Engine, Loaded, error) { panic("todo") }
+func Open(disk diskio.Reader, opt Options) (*Engine, Loaded, error) {
+	log, found, err := revlog.Open(disk, revlog.Options{
+		Dir:          opt.Dir,
+		SegmentBytes: opt.SegmentBytes,
+		StepBytes:    opt.StepBytes,
+		CacheBytes:   opt.CacheBytes,
+		TicketBase:   opt.TicketBase,
+	})
+	if err != nil {
+		return nil, Loaded{}, fmt.Errorf("mvcc: open: %w", err)
+	}
+	if found.Empty {
+		found.Checkpoint.Current = firstRevision
+		found.Checkpoint.Compacted = neverCompacted
+	}
+	b := newRebuild(found.Checkpoint, opt)
+	if err := log.Scan(b.add); err != nil {
+		return nil, Loaded{}, fmt.Errorf("mvcc: rebuild the index: %w", err)
+	}
+	return newEngine(opt, log, b), publicLoaded(found), nil
+}
+
+func publicLoaded(l revlog.Loaded) Loaded {
+	return Loaded{
+		Empty:      l.Empty,
+		Generation: l.Generation,
+		Checkpoint: Checkpoint{
+			Applied: l.Checkpoint.Applied,
+			Term:    l.Checkpoint.Term,
+			State:   l.Checkpoint.State,
+		},
+	}
+}
+
+// newEngine joins a log with the index that was rebuilt from its records. The files may still hold
+// what the last compaction dropped; trimming finds it again, in the same steps as after Compact.
+func newEngine(opt Options, log *revlog.Log, b *rebuild) *Engine {
+	e := &Engine{
+		opt:       opt,
+		log:       log,
+		index:     b.index,
+		current:   b.checkpoint.Current,
+		compacted: b.checkpoint.Compacted,
+		keys:      b.index.live,
+		digest:    digest(b.checkpoint.Digest),
+	}
+	e.txn.engine = e
+	if e.compacted > 0 {
+		e.compact.start(e.compacted)
+	}
+	return e
+}
 
 // Revision is the newest visible revision.
-func (e *Engine) Revision() Revision { panic("todo") }
+func (e *Engine) Revision() Revision { return e.current }
 
 // Compacted is the revision of the last compaction, -1 if there was none.
-func (e *Engine) Compacted() Revision { panic("todo") }
-
-// Begin opens the one writing transaction, whose changes get revision Revision()+1 and become
-// visible together at Commit. It panics if one is open.
-func (e *Engine) Begin() *Txn { panic("todo") }
-
-// Txn is an open writing transaction. It may stay open over several steps; readers see none of it.
-type Txn struct{ TODO int }
-
-// Put writes a key. It encodes the KeyValue once, into the segment buffer.
-func (t *Txn) Put(key, value []byte, lease int64) error { panic("todo") }
-
-// DeleteCursor remembers how far a DeleteRange has come; the zero value is its start.
-type DeleteCursor struct {
-	next    []byte
-	Deleted int64
-	Done    bool
-}
-
-// DeleteRange writes tombstones for the live keys of [key, end) in key order, at most budget of
-// them, and moves c. The caller repeats it until c.Done. When prev is not nil, the removed
-// KeyValues are appended to it in wire form.
-func (t *Txn) DeleteRange(key, end []byte, c *DeleteCursor, budget int, prev *[][]byte) error {
-	panic("todo")
-}
-
-// Get returns the KeyValue (wire form) and meta of a key as this transaction sees it, its own
-// changes included. ok is false when the key does not live.
-func (t *Txn) Get(key []byte) (kv []byte, m Meta, ok bool, err error) { panic("todo") }
-
-// Range answers q as this transaction sees the store: its own changes included when q.Rev <= 0.
-func (t *Txn) Range(q *Query, r *Result) error { panic("todo") }
-
-// Changes is the number of changes so far.
-func (t *Txn) Changes() int { panic("todo") }
-
-// Commit makes the changes visible. It returns the new revision, or the old one if nothing
-// changed.
-func (t *Txn) Commit() Revision { panic("todo") }
-
-// Get returns the newest visible version of a key; ok is false when it does not live.
-func (e *Engine) Get(key []byte) (kv []byte, m Meta, ok bool, err error) { panic("todo") }
-
-// Meta is Get without the record: it reads the index only.
-func (e *Engine) Meta(key []byte) (m Meta, ok bool) { panic("todo") }
-
-// MetaRange calls visit for the live keys of [key, end) at the visible revision, in order, until
-// it returns false.
-func (e *Engine) MetaRange(key, end []byte, visit func(key []byte, m Meta) bool) { panic("todo") }
-
-// Range answers q at the visible state, on the loop. For small answers; large ones take a View.
-func (e *Engine) Range(q *Query, r *Result) error { panic("todo") }
-
-// View returns an immutable view of the visible state. Making one is O(1); it pins the segments it
-// may read until Release. A view may be read from another goroutine while the engine goes on.
-func (e *Engine) View() *View { panic("todo") }
-
-// View is an immutable state of the store.
-type View struct{ TODO int }
-
-// Revision is the view's newest revision.
-func (v *View) Revision() Revision { panic("todo") }
-
-// Compacted is the compacted revision when the view was taken.
-func (v *View) Compacted() Revision { panic("todo") }
-
-// Range answers q from the view.
-func (v *View) Range(q *Query, r *Result) error { panic("todo") }
-
-// Hash is etcd's HashKV at revision rev (<= 0: the newest): CRC32C over the ASCII word key and
-// every kept record, see the contract 6.4.
-func (v *View) Hash(rev Revision) (hash uint32, at Revision, err error) { panic("todo") }
-
-// Release gives the view back. It is called on the engine's goroutine, once per view.
-func (e *Engine) Release(v *View) { panic("todo") }
-
-// Compact forgets what is superseded at or before rev. It takes effect for readers at once; the
-// index and the segments are reclaimed in bounded steps by Work.
-func (e *Engine) Compact(rev Revision) error { panic("todo") }
-
-// Compacting says whether records of the last compaction are still to be reclaimed (physical
-// compactions answer when it turns false).
-func (e *Engine) Compacting() bool { panic("todo") }
-
-// Work does up to budget units (about a microsecond each) of background work and says whether
-// more remains.
-func (e *Engine) Work(budget int) (more bool) { panic("todo") }
-
-// StartCheckpoint begins a manifest generation that covers c and the visible revision. No
-// transaction may be open. It panics if one is running.
-func (e *Engine) StartCheckpoint(c Checkpoint) { panic("todo") }
-
-// Checkpointing says whether a checkpoint is running.
-func (e *Engine) Checkpointing() bool { panic("todo") }
-
-// Durable returns the applied indexes of the newest and the older kept checkpoint; raft's log is
-// kept from the older one on.
-func (e *Engine) Durable() (newest, older uint64) { panic("todo") }
-
-// Flush appends the operations (diskio.LaneEngine) that can be issued now: write-behind, reclaim
-// copies, checkpoint steps.
-func (e *Engine) Flush(ops []diskio.Op) []diskio.Op { panic("todo") }
-
-// Complete handles the completion of one of the engine's operations; an error means that the node
-// must stop.
-func (e *Engine) Complete(c diskio.Completion) error { panic("todo") }
-
-// Size returns the bytes of all files, and those that live records use.
-func (e *Engine) Size() (files, inUse int64) { panic("todo") }
+func (e *Engine) Compacted() Revision { return e.compacted }
 
 // Keys is the number of live keys at the visible revision.
-func (e *Engine) Keys() int64 { panic("todo") }
+func (e *Engine) Keys() int64 { return e.keys }
 
 // Digest is a rolling 64-bit hash over every change and compaction ever applied (it is part of the
 // manifest): equal on all members at equal applied index, whatever their segments look like.
-func (e *Engine) Digest() uint64 { panic("todo") }
+func (e *Engine) Digest() uint64 { return uint64(e.digest) }
 
-// Check verifies the engine's invariants, index against segments; for users and tests. It may take
-// long.
-func (e *Engine) Check() error { panic("todo") }
+// visible is the state that reads outside of a transaction see.
+func (e *Engine) visible() state {
+	return state{tree: e.index.tree, rev: e.current, compacted: e.compacted}
+}
 
-// Shipping: a member that is too far behind gets the newest durable checkpoint.
+// Get returns the newest visible version of a key; ok is false when it does not live.
+func (e *Engine) Get(key []byte) (kv []byte, m Meta, ok bool, err error) {
+	return e.getAt(key, e.current)
+}
 
-// Shipment is a pinned checkpoint on its way to one receiver: a list of chunks by number.
-type Shipment struct{ TODO int }
+func (e *Engine) getAt(key []byte, rev Revision) (kv []byte, m Meta, ok bool, err error) {
+	v, ok := lookup(e.index.tree, key, rev)
+	if !ok {
+		return nil, Meta{}, false, nil
+	}
+	if kv, err = e.read(v.rev()); err != nil {
+		return nil, Meta{}, false, err
+	}
+	return kv, v.meta(), true, nil
+}
 
-// Ship pins the newest durable checkpoint; ok is false when there is none.
-func (e *Engine) Ship() (s *Shipment, ok bool) { panic("todo") }
+// read returns a record, from memory if the last transaction wrote it.
+func (e *Engine) read(rev Rev) ([]byte, error) {
+	if c := e.recent.find(rev); c != nil {
+		return c.KV, nil
+	}
+	kv, err := e.log.Read(rev)
+	if err != nil {
+		return nil, fmt.Errorf("mvcc: read revision %d.%d: %w", rev.Main, rev.Sub, err)
+	}
+	return kv, nil
+}
 
-// Offer is the header that the receiver needs first: checkpoint, revisions, number of chunks.
-func (s *Shipment) Offer() (applied, term uint64, header []byte) { panic("todo") }
+// Meta is Get without the record: it reads the index only.
+func (e *Engine) Meta(key []byte) (m Meta, ok bool) {
+	v, ok := lookup(e.index.tree, key, e.current)
+	if !ok {
+		return Meta{}, false
+	}
+	return v.meta(), true
+}
 
-// Chunk returns chunk n (from 0) as bytes to send, or more false past the last one. It reads
-// sealed files.
-func (e *Engine) Chunk(s *Shipment, n int) (data []byte, more bool, err error) { panic("todo") }
+// MetaRange calls visit for the live keys of [key, end) at the visible revision, in order, until
+// it returns false. visit must not change the engine.
+func (e *Engine) MetaRange(key, end []byte, visit func(key []byte, m Meta) bool) {
+	e.visible().metaRange(key, end, visit)
+}
 
-// EndShip releases the pins.
-func (e *Engine) EndShip(s *Shipment) { panic("todo") }
+// Range answers q at the visible state, on the loop. For small answers; large ones take a View.
+func (e *Engine) Range(q *Query, r *Result) error {
+	return e.rangeOn(e.visible(), q, r)
+}
 
-// Receiver builds a new engine from a shipment, chunk by chunk, beside the running one. Each chunk
-// is verified record by record, indexed and written in bounded steps.
-type Receiver struct{ TODO int }
+// StartCheckpoint begins a manifest generation that covers c and the visible revision. No
+// transaction may be open. It panics if one is running.
+func (e *Engine) StartCheckpoint(c Checkpoint) {
+	if e.txn.open {
+		panic(fmt.Sprintf("mvcc: checkpoint inside the transaction of revision %d", e.current+1))
+	}
+	e.log.StartCheckpoint(revlog.Checkpoint{
+		Applied:   c.Applied,
+		Term:      c.Term,
+		Current:   e.current,
+		Compacted: e.compacted,
+		Digest:    uint64(e.digest),
+		State:     c.State,
+	})
+}
 
-// Receive starts a receiver for an offer's header; its files get names that no engine uses.
-func (e *Engine) Receive(header []byte) (*Receiver, error) { panic("todo") }
+// Checkpointing says whether a checkpoint is running.
+func (e *Engine) Checkpointing() bool { return e.log.Checkpointing() }
 
-// Chunk takes chunk n, which must be the next one; others are ignored (ok false).
-func (r *Receiver) Chunk(n int, data []byte) (ok bool, err error) { panic("todo") }
+// Durable returns the applied indexes of the newest and the older kept checkpoint; raft's log is
+// kept from the older one on.
+func (e *Engine) Durable() (newest, older uint64) {
+	n, o := e.log.Durable()
+	return n.Applied, o.Applied
+}
 
-// Next is the number of the chunk expected next; done is true when all have come.
-func (r *Receiver) Next() (n int, done bool) { panic("todo") }
+// Flush appends the operations (diskio.LaneEngine) that can be issued now: write-behind, reclaim
+// copies, checkpoint steps.
+func (e *Engine) Flush(ops []diskio.Op) []diskio.Op { return e.log.Flush(ops) }
 
-// Flush and Complete are as on Engine; Installed turns true when the new manifest generation is
-// durable, which happens only after Install.
-func (r *Receiver) Flush(ops []diskio.Op) []diskio.Op { panic("todo") }
+// Complete handles the completion of one of the engine's operations; an error means that the node
+// must stop.
+func (e *Engine) Complete(c diskio.Completion) error { return e.log.Complete(c) }
 
-// Complete handles the completion of one of the receiver's operations.
-func (r *Receiver) Complete(c diskio.Completion) error { panic("todo") }
+// Pause holds the reclaiming of files back (a log sync is slow) until Resume.
+func (e *Engine) Pause() { e.log.Pause() }
 
-// Install makes the received state the newest manifest generation on disk (after all chunks).
-func (r *Receiver) Install() { panic("todo") }
+// Resume lets reclaim go on.
+func (e *Engine) Resume() { e.log.Resume() }
 
-// Installed returns the engine that replaces the running one, once it is durable.
-func (r *Receiver) Installed() (*Engine, Loaded, bool) { panic("todo") }
-
-// Abort gives up; the returned operations remove the files.
-func (r *Receiver) Abort(ops []diskio.Op) []diskio.Op { panic("todo") }
+// Size returns the bytes of all files, and those that live records use.
+func (e *Engine) Size() (files, inUse int64) { return e.log.Size() }
