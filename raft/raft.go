@@ -1,5 +1,10 @@
 package raft
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Settings are the fixed parameters of one Raft instance.
 type Settings struct {
 	ID          MemberID
@@ -22,6 +27,20 @@ type Settings struct {
 	MaxUncommittedBytes int
 	// MaxPendingReads bounds the read rounds in flight.
 	MaxPendingReads int
+}
+
+// check panics if the settings make no sense.
+func (s *Settings) check() {
+	switch {
+	case s.ID == 0 || s.Incarnation == 0:
+		panic(fmt.Sprintf("raft: member %v, incarnation %d", s.ID, s.Incarnation))
+	case s.HeartbeatTicks < 1 || s.ElectionTicks <= s.HeartbeatTicks:
+		panic(fmt.Sprintf("raft: heartbeat every %d ticks, election after %d",
+			s.HeartbeatTicks, s.ElectionTicks))
+	case min(s.MaxMessageBytes, s.MaxInflightBytes, s.MaxInflightMessages, s.MaxLogBytes,
+		s.MaxUncommittedBytes, s.MaxPendingReads) < 1:
+		panic(fmt.Sprintf("raft: a limit is below 1 in %+v", *s))
+	}
 }
 
 // Restored is what recovery found: the durable state this instance continues from.
@@ -51,66 +70,198 @@ type TermRun struct {
 // Raft is one member's view of the consensus: plain data, no I/O, no clock, no goroutine. Its
 // methods are its inputs; each does bounded work and leaves what it wants done in an Output that
 // Take hands over. It is not safe for concurrent use.
+//
+// Invariant: log.prev <= applied <= commit <= log.last, and none of the three moves back.
 type Raft struct {
-	TODO int
+	set Settings
+	now int64 // wall clock of the last tick, for entry times only
+	// lastTime is the largest entry time seen; entries created here are not earlier.
+	lastTime int64
+
+	term   Term
+	vote   MemberID
+	role   Role
+	leader MemberID // 0 when unknown
+
+	log     memLog
+	disk    durability
+	configs configHistory
+	commit  Index
+	applied Index
+
+	// elapsed counts ticks since the election timer was restarted, sinceLeader since the leader
+	// was heard of. timeout is the current draw, draws how many were made.
+	elapsed, sinceLeader, timeout int
+	draws                         uint64
+	votes                         votes
+	// grantDue waits for the answer that it has this member's vote in grantTerm.
+	grantDue   MemberID
+	grantStart Incarnation
+	grantTerm  Term
+
+	following following
+
+	// peers is every other member, sorted; empty unless leading. termStart is the index of the
+	// entry with which the current leadership began.
+	peers            []progress
+	termStart        Index
+	heartbeatElapsed int
+	heartbeatDue     bool // heartbeats to everyone leave with the next Take
+	roundDue         bool // heartbeats to the voters leave with the next Take
+	pendingBatches   []batch
+	uncommitted      int // bytes proposed in this leadership and not committed
+	transferee       MemberID
+	transferElapsed  int
+
+	reads        readState
+	forward      []Entry // proposals on their way to the leader
+	forwardBytes int
+	starts       []startOf
+
+	fetches    uint64 // number of the newest Fetch
+	applyFetch uint64 // the Fetch that apply waits for, 0 if none
+	fetched    []Entry
+
+	out     Output
+	scratch []uint64
 }
 
 // New returns a follower that continues from st. It panics if st contradicts itself.
-func New(set Settings, st Restored) *Raft { panic("todo") }
+func New(set Settings, st Restored) *Raft {
+	set.check()
+	r := &Raft{set: set, term: st.Hard.Term, vote: st.Hard.Vote}
+	r.log = restoreLog(&st)
+	r.disk = durability{durable: st.Last, commit: st.Hard.Commit}
+	r.applied = max(st.Applied, st.Snapshot.Index)
+	r.commit = max(st.Hard.Commit, r.applied)
+	if r.commit > st.Last || r.log.lastTerm() > r.term || (r.vote != 0 && r.term == 0) {
+		panic(fmt.Sprintf("raft: restored %+v, commit %d: beyond the log, which ends at %d of "+
+			"term %d", st.Hard, r.commit, st.Last, r.log.lastTerm()))
+	}
+	if err := st.Snapshot.Config.Check(); err != nil {
+		panic(err.Error())
+	}
+	r.configs = configHistory{{index: st.Snapshot.Index, config: st.Snapshot.Config.Clone()}}
+	for i := range st.Configs {
+		r.restoreConfig(&st.Configs[i])
+	}
+	for i := range st.Entries {
+		r.lastTime = max(r.lastTime, st.Entries[i].Time)
+	}
+	r.restartElectionTimer()
+	r.evict()
+	return r
+}
+
+// restoreLog builds the log and verifies that its parts fit together.
+func restoreLog(st *Restored) memLog {
+	l := memLog{
+		prev: st.Snapshot.Index, prevTerm: st.Snapshot.Term, last: st.Last, handed: st.Last,
+		runs: slices.Clone(st.Runs), window: slices.Clip(st.Entries), bytes: sizeOf(st.Entries),
+	}
+	if l.last < l.prev || (len(l.runs) == 0) != (l.last == l.prev) {
+		panic(fmt.Sprintf("raft: restored log after %d ends at %d with runs %v",
+			l.prev, l.last, l.runs))
+	}
+	next, t := l.prev+1, l.prevTerm
+	for i, run := range l.runs {
+		ordered := (i == 0 && run.First == next) || (i > 0 && run.First >= next)
+		if !ordered || run.Term < t || (i > 0 && run.Term == t) || run.First > l.last {
+			panic(fmt.Sprintf("raft: restored log after (%d, term %d) has runs %v",
+				l.prev, l.prevTerm, l.runs))
+		}
+		next, t = run.First+1, run.Term
+	}
+	for i := range l.window {
+		e := &l.window[i]
+		if e.Index != l.windowFirst()+Index(i) || !l.matches(e.Index, e.Term) {
+			panic(fmt.Sprintf("raft: restored entry %d of term %d does not fit the runs %v",
+				e.Index, e.Term, l.runs))
+		}
+	}
+	if l.windowFirst() < l.first() {
+		panic(fmt.Sprintf("raft: restored entries start at %d, the log at %d",
+			l.windowFirst(), l.first()))
+	}
+	return l
+}
+
+func (r *Raft) restoreConfig(e *Entry) {
+	next, err := r.configAfter(e)
+	if err != nil || e.Index <= r.configs.current().index || !r.log.matches(e.Index, e.Term) {
+		panic(fmt.Sprintf("raft: restored configuration entry %d of term %d after %v: %v",
+			e.Index, e.Term, *r.configs.current(), err))
+	}
+	r.adopt(e.Index, next)
+}
 
 // Tick advances logical time by one. now is the wall clock in nanoseconds, used only to stamp
 // entries that this member creates as a leader.
-func (r *Raft) Tick(now int64) { panic("todo") }
+func (r *Raft) Tick(now int64) {
+	r.now = now
+	r.elapsed++
+	r.sinceLeader++
+	r.heartbeatElapsed++
+	if r.heartbeatElapsed >= r.set.HeartbeatTicks {
+		r.heartbeatElapsed = 0
+		r.heartbeatDue = r.role == Leader
+		r.disk.commitDue = true
+	}
+	if r.role == Leader {
+		r.tickLeader()
+	} else if r.elapsed >= r.timeout {
+		r.restartElectionTimer()
+		if r.electable() {
+			r.preCampaign()
+		} else {
+			r.becomeFollower(r.term, 0)
+		}
+	}
+}
 
-// Receive handles a message of another member. Anything may arrive, in any order, any number of
-// times; a malformed message is dropped.
-func (r *Raft) Receive(m Message) { panic("todo") }
-
-// Propose asks for entries (Type, Proposer, Incarnation, Sequence and Data are set) to be
-// appended: a leader appends them as one batch, a follower forwards them to its leader, and what
-// cannot be taken comes back in Output.Dropped. An EntryConfig is refused while another one is
-// uncommitted, and before the leader has committed an entry of its own term.
-func (r *Raft) Propose(entries []Entry) { panic("todo") }
-
-// ReadIndex asks for a read index under id. All requests between two calls of Take share a round.
-func (r *Raft) ReadIndex(id ReadID) { panic("todo") }
-
-// Transfer makes a leader hand leadership to a voter; it is given up after an election timeout.
-// Proposals are dropped meanwhile.
-func (r *Raft) Transfer(to MemberID) { panic("todo") }
-
-// Synced reports that every Append up to and including ticket t is durable.
-func (r *Raft) Synced(t Ticket) { panic("todo") }
-
-// Fetched answers a Fetch. entries are consecutive from the Lo asked for; empty says that the log
-// no longer holds them (a snapshot is needed).
-func (r *Raft) Fetched(id uint64, entries []Entry) { panic("todo") }
-
-// SnapshotSent reports the end of a transfer to a member: ok when the member installed the state
-// at index. Until then the member is sent no entries.
-func (r *Raft) SnapshotSent(to MemberID, index Index, ok bool) { panic("todo") }
-
-// WantsSnapshot says whether a snapshot offered at (index, term) would bring this member forward.
-func (r *Raft) WantsSnapshot(index Index, term Term) bool { panic("todo") }
-
-// Restore tells that the state machine has durably installed s (which WantsSnapshot wanted): the
-// log is replaced, commit and applied move to s.Index, and an Append with the marker leaves. The
-// leader hears of it once that ticket is durable.
-func (r *Raft) Restore(s Snapshot) { panic("todo") }
-
-// Compact drops entries up to and including i (applied) from the log.
-func (r *Raft) Compact(i Index) { panic("todo") }
+func (r *Raft) tickLeader() {
+	r.tickTransfer()
+	r.farewell()
+	if r.elapsed < r.set.ElectionTicks {
+		return
+	}
+	r.elapsed = 0
+	quorum := r.quorumReached(quantityActive) == 1
+	for i := range r.peers {
+		r.peers[i].active = false
+	}
+	if !quorum {
+		r.becomeFollower(r.term, 0)
+	}
+}
 
 // Take moves what is to be done since the last call into out, whose slices are reused.
-func (r *Raft) Take(out *Output) { panic("todo") }
-
-// NextCommitted returns committed entries after the applied index, at most maxBytes of them but at
-// least one when any is in memory. If they left memory a Fetch is in the next Output and the
-// result is empty until it is answered. The slice is valid until the next call of any method.
-func (r *Raft) NextCommitted(maxBytes int) []Entry { panic("todo") }
-
-// Applied tells that the state machine has applied everything up to i.
-func (r *Raft) Applied(i Index) { panic("todo") }
+func (r *Raft) Take(out *Output) {
+	r.sendForwards()
+	if r.role == Leader {
+		r.advanceCommit()
+		r.startRound()
+	} else {
+		r.forwardReads()
+	}
+	r.emitAppend()
+	for i := range r.peers {
+		r.replicate(&r.peers[i])
+	}
+	if r.heartbeatDue || r.roundDue {
+		r.sendHeartbeats()
+	}
+	for i := range r.peers {
+		r.tellCommit(&r.peers[i])
+	}
+	r.sendAck()
+	r.sendGrant()
+	r.resignIfRemoved()
+	*out, r.out = r.out, Output{
+		Messages: out.Messages[:0], Appends: out.Appends[:0], Reads: out.Reads[:0],
+		Fetches: out.Fetches[:0], Snapshots: out.Snapshots[:0], Dropped: out.Dropped[:0],
+	}
+}
 
 // Status is a copy of what people and the layers above want to know.
 type Status struct {
@@ -130,50 +281,15 @@ type Status struct {
 }
 
 // Status returns the current status.
-func (r *Raft) Status() Status { panic("todo") }
-
-// Progress tells how far a leader knows a member to be; ok is false on a non-leader or a stranger.
-type Progress struct {
-	Match, Next Index
-	State       string // probe, replicate, snapshot
-	Active      bool   // heard of within the last election timeout
+func (r *Raft) Status() Status {
+	c := r.configs.current()
+	return Status{
+		ID: r.set.ID, Role: r.role, Term: r.term, Vote: r.vote, Leader: r.leader,
+		Commit: r.commit, Applied: r.applied,
+		First: r.log.first(), Last: r.log.last, Durable: r.disk.durable,
+		Config: c.config.Clone(), ConfigIndex: c.index, Transferee: r.transferee,
+	}
 }
 
-// Progress returns the leader's view of member m.
-func (r *Raft) Progress(m MemberID) (Progress, bool) { panic("todo") }
-
 // LeaderHint returns the known leader, 0 if none; cheaper than Status.
-func (r *Raft) LeaderHint() MemberID { panic("todo") }
-
-// Check verifies the internal invariants and says what is broken. For tests and the simulator.
-func (r *Raft) Check() error { panic("todo") }
-
-// EncodeEntry appends e's durable and wire form to buf: a fixed header of entryHeaderSize bytes
-// (term, index, type, proposer, incarnation, sequence, time, data length, CRC32C of header and
-// data), then the data.
-func EncodeEntry(buf []byte, e *Entry) []byte { panic("todo") }
-
-// DecodeEntry reads one entry from the start of buf and returns the rest. The entry's Data aliases
-// buf.
-func DecodeEntry(buf []byte) (e Entry, rest []byte, err error) { panic("todo") }
-
-// EncodeMessage appends m's wire form to buf.
-func EncodeMessage(buf []byte, m *Message) []byte { panic("todo") }
-
-// DecodeMessage reads a message that fills buf exactly. Byte fields alias buf. Every length is
-// checked against what buf can hold before anything is allocated.
-func DecodeMessage(buf []byte) (Message, error) { panic("todo") }
-
-// EncodeConfig and DecodeConfig are the durable form of a Config.
-func EncodeConfig(buf []byte, c Config) []byte { panic("todo") }
-
-// DecodeConfig reads a Config that fills buf exactly and checks its invariant.
-func DecodeConfig(buf []byte) (Config, error) { panic("todo") }
-
-// EncodeChange and DecodeChange are the durable form of a ConfigChange.
-func EncodeChange(buf []byte, c ConfigChange) []byte { panic("todo") }
-
-// DecodeChange reads a ConfigChange that fills buf exactly.
-func DecodeChange(buf []byte) (ConfigChange, error) { panic("todo") }
-
-const entryHeaderSize = 64
+func (r *Raft) LeaderHint() MemberID { return r.leader }
