@@ -14,11 +14,14 @@ import (
 // Flush appends the operations (diskio.LaneEngine) that can be issued now: write-behind in steps
 // of StepBytes, reclaim copies, checkpoint steps, removals of files no generation and no pin needs.
 func (l *Log) Flush(ops []diskio.Op) []diskio.Op {
-	if l.err != nil || l.retired {
+	if l.err != nil {
 		return ops
 	}
 	if l.setup < setupDone {
 		return l.flushSetup(ops)
+	}
+	if l.retired {
+		return ops
 	}
 	ops = l.flushBehind(ops)
 	if p := l.publish; p != nil && p.ticket == 0 {

@@ -209,11 +209,7 @@ func (l *Log) rewritten(c diskio.Completion) error {
 		l.swap()
 	default:
 		w.out.written = w.out.issued
-		keep := 0
-		for keep < len(w.out.chunks)-1 && w.out.chunkEnd(keep) <= w.out.written {
-			keep++
-		}
-		w.out.chunks = slices.Clone(w.out.chunks[keep:])
+		w.out.forget()
 	}
 	return nil
 }

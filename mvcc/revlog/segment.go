@@ -106,6 +106,17 @@ func (s *segment) nextWrite(step int64) (data []byte, off int64) {
 	return c.buf[s.issued-c.off : end-c.off : end-c.off], s.issued
 }
 
+// forget releases the memory of written chunks, except the one being filled.
+func (s *segment) forget() {
+	n := 0
+	for n < len(s.chunks)-1 && s.chunkEnd(n) <= s.written {
+		n++
+	}
+	if n > 0 {
+		s.chunks = append([]chunk(nil), s.chunks[n:]...)
+	}
+}
+
 // wholly says whether the file has been written to its end.
 func (s *segment) wholly() bool { return s.sealed && s.written == s.length }
 
