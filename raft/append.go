@@ -131,6 +131,10 @@ func (r *Raft) handleAppendResponse(p *progress, m *Message) {
 // acknowledged, or of a probe that is not the one under way, is late and means nothing.
 func (r *Raft) handleRejection(p *progress, m *Message) {
 	switch {
+	case p.state == stateProbe && p.next == 1 && m.Index == 0:
+		// All logs agree before their first entry: this member wants a state, not a log.
+		r.shipState(p)
+		return
 	case p.state == stateSnapshot || m.Index <= p.match:
 		return
 	case p.state == stateProbe && m.Index != p.next-1:

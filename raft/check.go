@@ -26,7 +26,7 @@ func (r *Raft) checkIndexes() error {
 		return fmt.Errorf("raft: entries before %d left memory, but only %d are durable",
 			l.windowFirst(), r.disk.durable)
 	}
-	if r.following.acked > max(r.disk.durable, r.following.match) {
+	if r.following.acked > r.disk.durable {
 		return fmt.Errorf("raft: acknowledged %d, durable %d", r.following.acked, r.disk.durable)
 	}
 	if l.lastTerm() > r.term {

@@ -16,6 +16,8 @@ type diskImage struct {
 	snap Snapshot
 	log  []Entry // after snap.Index
 	sm   Index   // the state machine's durable applied index
+	// installed is the newest state received from a leader, durable at once.
+	installed Snapshot
 }
 
 func (d *diskImage) last() Index { return d.snap.Index + Index(len(d.log)) }
@@ -200,7 +202,7 @@ func (c *testCluster) deliver(m Message) {
 func (c *testCluster) ship(s shipment, arrives bool) {
 	ok := false
 	if to := c.node(s.to); arrives && to.up && to.r.WantsSnapshot(s.snap.Index, s.snap.Term) {
-		to.disk.sm = s.snap.Index
+		to.disk.sm, to.disk.installed = s.snap.Index, s.snap
 		to.applied = nil
 		to.r.Restore(s.snap)
 		ok = true
@@ -316,11 +318,23 @@ func (c *testCluster) crash(n *testNode, survive int) {
 	for i := range n.writing[:survive] {
 		n.disk.write(&n.writing[i])
 	}
-	// The state machine's checkpoint never runs ahead of the log.
 	n.disk.sm = max(n.disk.sm, n.disk.snap.Index)
+	if s := n.disk.installed; !n.disk.holds(s.Index, s.Term) {
+		// The installed state is ahead of the log, or the log took another way: the state wins.
+		n.disk.snap, n.disk.log = s, nil
+	}
 	*n = testNode{id: n.id, set: n.set, disk: n.disk}
-	// A manifest ahead of the log drops the log's entries.
-	n.r = nil
+}
+
+// holds says whether the image has the entry at (i, t), or is past it.
+func (d *diskImage) holds(i Index, t Term) bool {
+	switch {
+	case i <= d.snap.Index:
+		return true
+	case i > d.last():
+		return false
+	}
+	return d.log[i-d.snap.Index-1].Term == t
 }
 
 func (c *testCluster) restart(n *testNode) {

@@ -12,6 +12,7 @@ import "fmt"
 
 // following is what a follower knows in its current term.
 type following struct {
+	joined bool  // the logs were compared and found to agree up to match, be it 0
 	match  Index // the log is known to equal the leader's up to here
 	acked  Index // the leader was told of everything up to here
 	ackDue bool  // the leader waits for an answer even if it brings nothing new
@@ -33,6 +34,10 @@ func (r *Raft) hear(leader MemberID) {
 // handleAppend takes in entries of the leader of the current term.
 func (r *Raft) handleAppend(m *Message) {
 	r.hear(m.From)
+	if r.blank() {
+		r.rejectAppend(m)
+		return
+	}
 	prev, entries := m.Index, m.Entries
 	if prev < r.commit {
 		// Every leader has what is committed, so the logs agree up to there.
@@ -46,12 +51,18 @@ func (r *Raft) handleAppend(m *Message) {
 		return
 	}
 	last := prev + Index(len(entries))
-	if r.following.match == 0 {
-		r.following.acked = prev
+	if !r.following.joined {
+		r.following.joined, r.following.acked = true, min(prev, r.disk.durable)
 	}
 	r.following.match = max(r.following.match, last)
 	r.following.ackDue = true
 	r.commitTo(min(m.Commit, last))
+}
+
+// blank says that this member was started to join a cluster and knows no configuration. The log
+// alone cannot tell it who the first members were, so it takes no entries before it got a state.
+func (r *Raft) blank() bool {
+	return r.log.last == 0 && len(r.configs.current().config.Voters) == 0
 }
 
 // acceptEntries adds entries that follow a matching one. It is false, and nothing is changed, if
@@ -132,7 +143,7 @@ func (r *Raft) rejectAppend(m *Message) {
 // sendAck acknowledges to the leader what is durable, if that is news or an answer is due.
 func (r *Raft) sendAck() {
 	f := &r.following
-	if r.role != Follower || r.leader == 0 || f.match == 0 || !r.disk.promiseKept() {
+	if r.role != Follower || r.leader == 0 || !f.joined || !r.disk.promiseKept() {
 		return
 	}
 	held := min(f.match, r.disk.durable)
@@ -195,8 +206,8 @@ func (r *Raft) Restore(s Snapshot) {
 	r.commit, r.applied = s.Index, s.Index
 	r.configs = configHistory{{index: s.Index, config: s.Config.Clone()}}
 	r.configChanged()
+	r.following.joined, r.following.ackDue = true, true
 	r.following.match = max(r.following.match, s.Index)
-	r.following.ackDue = true
 	ticket := r.disk.issue(s.Index, r.commit)
 	r.out.Appends = append(r.out.Appends, Append{
 		Ticket: ticket, Hard: r.hardState(), Snapshot: s, MustSync: true,

@@ -34,6 +34,9 @@ const (
 	EntryNormal EntryType = 1 // Data belongs to the state machine
 	EntryEmpty  EntryType = 2 // the first entry of a leader's term; no data
 	EntryConfig EntryType = 3 // Data is an encoded ConfigChange
+	// EntryApplication is the first of the types that belong to the state machine, which may tell
+	// its own kinds of entry apart by them. Raft treats them all as EntryNormal.
+	EntryApplication EntryType = 16
 )
 
 // Entry is one position of the replicated log. An entry is immutable once created.

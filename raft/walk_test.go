@@ -1,0 +1,381 @@
+package raft
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// Random walks: every source of trouble at once, judged by the oracle at every step, then a heal
+// and a demand for progress. A walk is a sequence of small draws, from rapid (few steps, failures
+// shrink) or from a seeded generator (many steps, fast).
+
+// chooser draws a number in [0, n).
+type chooser func(n int) int
+
+type walker struct {
+	t      require.TestingT
+	c      *testCluster
+	o      *oracle
+	pick   chooser
+	cut    map[[2]MemberID]bool
+	reads  ReadID
+	faults bool
+}
+
+func newWalker(t require.TestingT, pick chooser) *walker {
+	members, config := drawCluster(pick)
+	c := &testCluster{t: t}
+	w := &walker{t: t, c: c, o: newOracle(t, c), pick: pick, cut: map[[2]MemberID]bool{}, faults: true}
+	for id := MemberID(1); id <= members; id++ {
+		set := testSettings(id)
+		set.Seed = uint64(pick(1 << 16))
+		set.ElectionTicks = 3 + pick(4)
+		set.HeartbeatTicks = 1
+		set.MaxMessageBytes = 100 + pick(400)
+		set.MaxInflightMessages = 1 + pick(4)
+		set.MaxInflightBytes = 100 + pick(1000)
+		set.MaxLogBytes = 100 + pick(1500)
+		set.MaxUncommittedBytes = 500 + pick(2000)
+		set.MaxPendingReads = 1 + pick(3)
+		initial := config
+		if !config.Contains(id) {
+			initial = Config{}
+		}
+		c.addNode(set, initial)
+	}
+	return w
+}
+
+func drawCluster(pick chooser) (members MemberID, config Config) {
+	members = MemberID(1 + pick(5))
+	v := MemberID(1 + pick(int(members)))
+	for id := MemberID(1); id <= v; id++ {
+		config.Voters = append(config.Voters, id)
+	}
+	if v < members && pick(2) == 0 {
+		config.Learners = []MemberID{v + 1}
+	}
+	return members, config
+}
+
+func (w *walker) some() *testNode { return w.c.nodes[w.pick(len(w.c.nodes))] }
+
+// take collects and judges the output of n.
+func (w *walker) take(n *testNode) {
+	w.c.take(n)
+	w.o.outputs(n, &n.out)
+	w.o.step(n)
+}
+
+func (w *walker) deliver() {
+	if len(w.c.net) == 0 {
+		return
+	}
+	k := 0
+	if w.pick(3) == 0 {
+		k = w.pick(len(w.c.net))
+	}
+	m := w.c.net[k]
+	fate := 99
+	if w.faults {
+		fate = w.pick(100)
+	}
+	if fate >= 3 {
+		w.c.net = slices.Delete(w.c.net, k, k+1)
+	} else {
+		w.o.reached["duplicate"]++
+	}
+	if (fate >= 3 && fate < 8) || w.cut[[2]MemberID{m.From, m.To}] {
+		return
+	}
+	w.c.deliver(m)
+	w.o.step(w.c.node(m.To))
+}
+
+func (w *walker) sync(n *testNode) {
+	if n.up && len(n.writing) > 0 {
+		w.c.sync(n, 1+w.pick(len(n.writing)))
+		w.o.step(n)
+	}
+}
+
+func (w *walker) apply(n *testNode) {
+	if !n.up {
+		return
+	}
+	before := n.r.applied
+	was := len(n.applied)
+	w.c.apply(n, 1+w.pick(400))
+	w.o.applied(n, before, n.applied[was:])
+	w.o.step(n)
+}
+
+func (w *walker) fetch(n *testNode) {
+	if n.up && len(n.fetches) > 0 {
+		w.o.reached["fetch"]++
+		w.c.fetch(n)
+		w.o.step(n)
+	}
+}
+
+func (w *walker) tick(n *testNode) {
+	if n.up {
+		w.c.now++
+		n.r.Tick(w.c.now)
+		w.o.step(n)
+	}
+}
+
+func (w *walker) propose(n *testNode) {
+	if n.up {
+		data := make([]string, 1+w.pick(3))
+		for i := range data {
+			data[i] = fmt.Sprintf("%0*d", 1+w.pick(60), w.c.sequence)
+		}
+		w.c.propose(n, data...)
+		w.o.step(n)
+	}
+}
+
+func (w *walker) change(n *testNode) {
+	if !n.up {
+		return
+	}
+	kind := []ChangeKind{AddVoter, AddLearner, RemoveMember, AddVoter, UpdateMember}[w.pick(5)]
+	w.c.proposeChange(n, Change{Kind: kind, Member: w.some().id})
+	w.o.step(n)
+}
+
+func (w *walker) read(n *testNode) {
+	if n.up {
+		w.reads++
+		w.o.asked(n, w.reads)
+		n.r.ReadIndex(w.reads)
+		w.o.step(n)
+	}
+}
+
+func (w *walker) crash(n *testNode) {
+	if n.up {
+		w.o.forget(n)
+		w.c.crash(n, w.pick(len(n.writing)+1))
+		w.o.reached["crash"]++
+	}
+}
+
+func (w *walker) restart(n *testNode) {
+	if !n.up {
+		n.set.Incarnation++
+		n.r = New(n.set, n.disk.restored(w.pick(len(n.disk.log)+1)))
+		n.up = true
+		w.o.step(n)
+	}
+}
+
+func (w *walker) ship() {
+	if len(w.c.shipments) == 0 {
+		return
+	}
+	k := w.pick(len(w.c.shipments))
+	s := w.c.shipments[k]
+	w.c.shipments = slices.Delete(w.c.shipments, k, k+1)
+	if !w.faults || w.pick(10) > 0 {
+		w.o.reached["snapshot"]++
+	}
+	w.c.ship(s, !w.faults || w.pick(4) > 0)
+	w.o.step(w.c.node(s.to))
+	w.o.step(w.c.node(s.from))
+}
+
+// checkpoint makes the state machine durable, and sometimes compacts the log behind it.
+func (w *walker) checkpoint(n *testNode) {
+	if !n.up {
+		return
+	}
+	n.disk.sm = max(n.disk.sm, min(n.r.applied, n.r.disk.durable, n.disk.last()))
+	if i := n.disk.sm; w.pick(2) == 0 && i > n.disk.snap.Index && i <= n.r.disk.durable {
+		c := n.r.configs.at(i).config
+		n.r.Compact(i)
+		n.disk.compact(i, c)
+		w.o.reached["compaction"]++
+	}
+	w.o.step(n)
+}
+
+func (w *walker) partition() {
+	clear(w.cut)
+	if w.pick(3) == 0 {
+		return
+	}
+	for _, a := range w.c.nodes {
+		for _, b := range w.c.nodes {
+			if a != b && w.pick(4) == 0 {
+				w.cut[[2]MemberID{a.id, b.id}] = true
+			}
+		}
+	}
+}
+
+// step does one random thing.
+func (w *walker) step() {
+	x := w.pick(1000)
+	switch {
+	case x < 400:
+		w.deliver()
+	case x < 600:
+		if n := w.some(); n.up {
+			w.take(n)
+		}
+	case x < 700:
+		w.sync(w.some())
+	case x < 780:
+		w.tick(w.some())
+	case x < 840:
+		w.apply(w.some())
+	case x < 880:
+		w.propose(w.some())
+	case x < 920:
+		w.read(w.some())
+	case x < 940:
+		w.fetch(w.some())
+	case x < 955:
+		w.ship()
+	case x < 965:
+		w.checkpoint(w.some())
+	case x < 974:
+		w.change(w.some())
+	case x < 980:
+		if n := w.some(); n.up {
+			n.r.Transfer(w.some().id)
+		}
+	case x < 984:
+		w.crash(w.some())
+	case x < 995:
+		w.restart(w.some())
+	default:
+		w.partition()
+	}
+}
+
+// round lets everything that waits happen, without faults.
+func (w *walker) round() {
+	for _, n := range w.c.nodes {
+		w.take(n)
+	}
+	for len(w.c.net) > 0 {
+		w.deliver()
+	}
+	for len(w.c.shipments) > 0 {
+		w.ship()
+	}
+	for _, n := range w.c.nodes {
+		for len(n.writing) > 0 {
+			w.sync(n)
+		}
+		for len(n.fetches) > 0 {
+			w.fetch(n)
+		}
+		w.apply(n)
+	}
+}
+
+// heal ends all faults and demands a leader, a new commit, everyone caught up, reads answered.
+func (w *walker) heal() {
+	w.faults = false
+	clear(w.cut)
+	for _, n := range w.c.nodes {
+		w.restart(n)
+	}
+	for range 120 {
+		for _, n := range w.c.nodes {
+			w.tick(n)
+		}
+		for range 4 {
+			w.round()
+		}
+	}
+	l := w.c.leader()
+	require.NotNil(w.t, l, "no leader after the heal")
+	w.c.propose(l, "after the heal")
+	w.read(l)
+	for range 30 {
+		for _, n := range w.c.nodes {
+			w.tick(n)
+		}
+		for range 4 {
+			w.round()
+		}
+	}
+	require.Equal(w.t, Leader, l.r.role, "leadership is not stable after the heal")
+	require.Equal(w.t, l.r.log.last, l.r.commit, "the tail does not commit")
+	for _, m := range l.r.configs.current().config.Members() {
+		n := w.c.node(m)
+		require.Equal(w.t, l.r.log.last, n.r.log.last, "member %v does not catch up", m)
+		require.Equal(w.t, l.r.commit, n.r.applied, "member %v does not apply", m)
+		require.Zero(w.t, len(n.r.reads.waiting)+len(n.r.reads.rounds))
+	}
+	for key := range w.o.reads {
+		// Only reads that a message loss swallowed may be without an answer, at followers.
+		require.NotEqual(w.t, l.id, key.member, "the leader owes read %d", key.id)
+	}
+}
+
+func TestRandomWalksKeepTheFiveProperties(t *testing.T) {
+	reached := map[string]int{}
+	for seed := range uint64(walkSeeds) {
+		func() {
+			defer func() {
+				if e := recover(); e != nil {
+					t.Fatalf("seed %d: %v", seed, e)
+				}
+			}()
+			rng := rand.New(rand.NewPCG(seed, 1))
+			w := newWalker(walkT{t, seed}, rng.IntN)
+			for range walkSteps {
+				w.step()
+			}
+			w.heal()
+			for k, v := range w.o.reached {
+				reached[k] += v
+			}
+		}()
+	}
+	t.Log(sortedCounts(reached))
+	for _, what := range []string{
+		"leader elected", "commit", "read served", "duplicate", "crash", "snapshot", "compaction",
+		"fetch", "change unsettled",
+	} {
+		require.Positive(t, reached[what], what)
+	}
+}
+
+const (
+	walkSeeds = 150
+	walkSteps = 3000
+)
+
+// walkT names the seed with each failure.
+type walkT struct {
+	t    *testing.T
+	seed uint64
+}
+
+func (w walkT) Errorf(format string, args ...any) {
+	w.t.Errorf("seed %d: "+format, append([]any{w.seed}, args...)...)
+}
+func (w walkT) FailNow() { w.t.FailNow() }
+
+func TestShortWalksShrink(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "") }
+		w := newWalker(rt, pick)
+		for range pick(300) {
+			w.step()
+		}
+	})
+}
