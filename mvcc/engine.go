@@ -12,6 +12,7 @@
 package mvcc
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/detcd/detcd/diskio"
@@ -89,6 +90,9 @@ func Open(disk diskio.Reader, opt Options) (*Engine, Loaded, error) {
 	}
 	b := newRebuild(found.Checkpoint, opt)
 	if err := log.Scan(b.add); err != nil {
+		if bad := (*recordError)(nil); errors.As(err, &bad) {
+			err = &DamageError{File: opt.Dir, Offset: -1, Reason: bad.Error()}
+		}
 		return nil, Loaded{}, fmt.Errorf("mvcc: rebuild the index: %w", err)
 	}
 	return newEngine(opt, log, b), publicLoaded(found), nil

@@ -10,6 +10,7 @@ package mvcc
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"github.com/google/btree"
@@ -65,7 +66,7 @@ func (ix *index) share() (*tree, uint64) {
 func (ix *index) unshare(at uint64) {
 	i, found := slices.BinarySearch(ix.views, at)
 	if !found {
-		panic("mvcc: a view was released twice")
+		panic(fmt.Sprintf("mvcc: no view of epoch %d lives", at))
 	}
 	ix.views = slices.Delete(ix.views, i, i+1)
 	ix.shared = 0

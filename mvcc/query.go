@@ -287,17 +287,17 @@ func (e *Engine) rangeOn(s state, q *Query, r *Result) error {
 	return nil
 }
 
-// batchFrom is the number of records from which a read through a snapshot, which joins reads of
-// neighbours, is worth taking one.
+// batchFrom is the number of records from which joining the reads of neighbours gains more than
+// the cache of single reads.
 const batchFrom = 16
 
 // readAll fills kvs[i] with the record at revs[i].
 func (e *Engine) readAll(revs []Rev, kvs [][]byte) error {
 	if len(revs) >= batchFrom {
-		snap := e.log.Snapshot()
-		err := readBatch(snap, revs, kvs)
-		e.log.Release(snap)
-		return err
+		if err := e.log.ReadBatch(revs, kvs); err != nil {
+			return fmt.Errorf("mvcc: read %d records: %w", len(revs), err)
+		}
+		return nil
 	}
 	for i, rev := range revs {
 		kv, err := e.read(rev)

@@ -24,29 +24,29 @@ func newRebuild(c revlog.Checkpoint, opt Options) *rebuild {
 	return &rebuild{index: newIndex(opt.BlockKeys), checkpoint: c, last: Rev{Sub: -1}}
 }
 
-// add takes the next record. What it refuses cannot have been written by an engine.
+// add takes the next record.
 func (b *rebuild) add(r revlog.Record) error {
 	kv, err := ParseKeyValue(r.KV)
 	if err != nil {
-		return b.damage(r.Rev, err.Error())
+		return refuse(r.Rev, err.Error())
 	}
 	if !b.last.Less(r.Rev) || r.Rev.Main > b.checkpoint.Current {
-		return b.damage(r.Rev, fmt.Sprintf("out of order: after %d.%d, current revision %d",
+		return refuse(r.Rev, fmt.Sprintf("out of order: after %d.%d, current revision %d",
 			b.last.Main, b.last.Sub, b.checkpoint.Current))
 	}
 	b.last = r.Rev
 	v := version{main: r.Rev.Main, sub: r.Rev.Sub}
 	switch {
 	case len(kv.Key) == 0:
-		return b.damage(r.Rev, "no key")
+		return refuse(r.Rev, "no key")
 	case r.Kind == revlog.Tombstone:
 		if kv.Mod != 0 || kv.Create != 0 {
-			return b.damage(r.Rev, "a tombstone with revisions")
+			return refuse(r.Rev, "a tombstone with revisions")
 		}
 	case r.Kind != revlog.Put:
-		return b.damage(r.Rev, fmt.Sprintf("unknown kind %d", r.Kind))
+		return refuse(r.Rev, fmt.Sprintf("unknown kind %d", r.Kind))
 	case kv.Mod != r.Rev.Main || kv.Create <= 0 || kv.Create > kv.Mod || kv.Version <= 0:
-		return b.damage(r.Rev, fmt.Sprintf("create %d, mod %d, version %d",
+		return refuse(r.Rev, fmt.Sprintf("create %d, mod %d, version %d",
 			kv.Create, kv.Mod, kv.Version))
 	default:
 		v.create, v.number, v.lease = kv.Create, kv.Version, kv.Lease
@@ -55,10 +55,14 @@ func (b *rebuild) add(r revlog.Record) error {
 	return nil
 }
 
-func (b *rebuild) damage(rev Rev, reason string) error {
-	return &DamageError{
-		File:   "segment",
-		Offset: -1,
-		Reason: fmt.Sprintf("record of revision %d.%d: %s", rev.Main, rev.Sub, reason),
-	}
+// recordError says that a record is whole but cannot have been written by an engine.
+type recordError struct {
+	rev    Rev
+	reason string
+}
+
+func refuse(rev Rev, reason string) error { return &recordError{rev, reason} }
+
+func (e *recordError) Error() string {
+	return fmt.Sprintf("record of revision %d.%d: %s", e.rev.Main, e.rev.Sub, e.reason)
 }

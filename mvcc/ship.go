@@ -5,11 +5,19 @@ package mvcc
 // second one, record by record as chunks arrive, beside the engine that still answers reads.
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/mvcc/revlog"
 )
+
+// ReceiverTickets is the offset from Options.TicketBase of the tickets that receivers use; the
+// engine's own are below it.
+const ReceiverTickets = revlog.ReceiverTickets
+
+// ShipmentError says that a peer's offer or chunk is not what a peer may send.
+type ShipmentError = revlog.ShipmentError
 
 // Shipment is a pinned checkpoint on its way to one receiver: a list of chunks by number.
 type Shipment struct {
@@ -60,10 +68,14 @@ func (e *Engine) Receive(header []byte) (*Receiver, error) {
 	return &Receiver{opt: e.opt, log: log, rebuild: newRebuild(c, e.opt)}, nil
 }
 
-// Chunk takes chunk n, which must be the next one; others are ignored (ok false).
+// Chunk takes chunk n, which must be the next one; others are ignored (ok false). After an error
+// the receiver can only be aborted.
 func (r *Receiver) Chunk(n int, data []byte) (ok bool, err error) {
 	ok, err = r.log.Chunk(n, data, r.rebuild.add)
 	if err != nil {
+		if bad := (*recordError)(nil); errors.As(err, &bad) {
+			err = &ShipmentError{Chunk: n, Reason: bad.Error()}
+		}
 		return false, fmt.Errorf("mvcc: receive chunk %d: %w", n, err)
 	}
 	return ok, nil

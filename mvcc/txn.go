@@ -26,7 +26,7 @@ type Txn struct {
 
 // Change is one change of a transaction.
 type Change struct {
-	Kind revlog.RecordKind
+	Kind RecordKind
 	KV   []byte // in wire form, immutable; a tombstone's has only the key
 }
 
@@ -83,12 +83,8 @@ func (e *Engine) Change(rev Rev) (c Change, err error) {
 }
 
 // KindOf tells a tombstone's KeyValue from a put's: only the latter has revisions.
-func KindOf(kv []byte) revlog.RecordKind {
-	parsed, err := ParseKeyValue(kv)
-	if err != nil {
-		panic(fmt.Sprintf("mvcc: a record's KeyValue is malformed: %v", err))
-	}
-	if parsed.Mod == 0 {
+func KindOf(kv []byte) RecordKind {
+	if parsed := mustParse(kv); parsed.Mod == 0 {
 		return revlog.Tombstone
 	}
 	return revlog.Put

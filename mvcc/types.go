@@ -16,6 +16,15 @@ type Rev = revlog.Rev
 // answer.
 type DamageError = revlog.DamageError
 
+// RecordKind tells a put from a tombstone.
+type RecordKind = revlog.RecordKind
+
+// The kinds of record.
+const (
+	PutRecord       = revlog.Put
+	TombstoneRecord = revlog.Tombstone
+)
+
 // The errors of reads and compactions; all are about what the caller asked for.
 var (
 	ErrCompacted = errors.New("mvcc: required revision has been compacted")

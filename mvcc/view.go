@@ -15,22 +15,27 @@ import (
 type View struct {
 	state
 	snap  *revlog.Snapshot
+	index *index // whose blocks the view shares; only Release touches it
 	epoch uint64
 }
 
 // View returns an immutable view of the visible state. Making one is O(1); it pins the segments it
 // may read until Release. A view may be read from another goroutine while the engine goes on.
 func (e *Engine) View() *View {
-	v := &View{state: e.visible(), snap: e.log.Snapshot()}
+	v := &View{state: e.visible(), snap: e.log.Snapshot(), index: &e.index}
 	v.tree, v.epoch = e.index.share()
 	return v
 }
 
-// Release gives the view back. It is called on the engine's goroutine, once per view.
+// Release gives the view back. It is called on the engine's goroutine, once per view. A view of an
+// engine that was replaced (see Installed) is given back to its successor.
 func (e *Engine) Release(v *View) {
-	e.index.unshare(v.epoch)
+	if v.snap == nil {
+		panic(fmt.Sprintf("mvcc: the view of revision %d was released twice", v.rev))
+	}
+	v.index.unshare(v.epoch)
 	e.log.Release(v.snap)
-	v.tree, v.snap = nil, nil
+	v.tree, v.snap, v.index = nil, nil, nil
 }
 
 // Revision is the view's newest revision.

@@ -1,0 +1,239 @@
+package mvcc_test
+
+// The engine against its twin: random histories, every kind of read, after every step.
+
+import (
+	"fmt"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/detcd/detcd/mvcc"
+	"github.com/detcd/detcd/mvcc/twin"
+)
+
+// pair is an engine and its twin.
+type pair struct {
+	world  *world
+	engine *mvcc.Engine
+	twin   *twin.Store
+	views  []pinned
+	walks  int
+}
+
+// pinned is a view and what the twin was when it was taken.
+type pinned struct {
+	view *mvcc.View
+	twin *twin.Store
+}
+
+func keyGen() *rapid.Generator[[]byte] {
+	return rapid.Custom(func(t *rapid.T) []byte {
+		switch rapid.IntRange(0, 9).Draw(t, "kind of key") {
+		case 0:
+			return []byte{0}
+		case 1:
+			return []byte{0xff, 0xff}
+		default:
+			return fmt.Appendf(nil, "k%02d", rapid.IntRange(0, 30).Draw(t, "key"))
+		}
+	})
+}
+
+func intervalGen() *rapid.Generator[[2][]byte] {
+	return rapid.Custom(func(t *rapid.T) [2][]byte {
+		key := keyGen().Draw(t, "from")
+		switch rapid.IntRange(0, 4).Draw(t, "kind of end") {
+		case 0:
+			return [2][]byte{key, nil}
+		case 1:
+			return [2][]byte{key, {0}}
+		case 2:
+			return [2][]byte{{0}, {0}}
+		default:
+			return [2][]byte{key, keyGen().Draw(t, "to")}
+		}
+	})
+}
+
+func queryGen(current mvcc.Revision) *rapid.Generator[mvcc.Query] {
+	return rapid.Custom(func(t *rapid.T) mvcc.Query {
+		interval := intervalGen().Draw(t, "interval")
+		bound := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, int64(current)+1))
+		q := mvcc.Query{
+			Key:       interval[0],
+			End:       interval[1],
+			Rev:       mvcc.Revision(bound.Draw(t, "rev")),
+			Limit:     rapid.Int64Range(-1, 5).Draw(t, "limit"),
+			Order:     mvcc.Order(rapid.IntRange(0, 2).Draw(t, "order")),
+			Target:    mvcc.Target(rapid.IntRange(0, 4).Draw(t, "target")),
+			KeysOnly:  rapid.IntRange(0, 3).Draw(t, "keys only") == 0,
+			CountOnly: rapid.IntRange(0, 7).Draw(t, "count only") == 0,
+		}
+		if rapid.IntRange(0, 3).Draw(t, "filters") == 0 {
+			q.MinMod = mvcc.Revision(bound.Draw(t, "min mod"))
+			q.MaxMod = mvcc.Revision(bound.Draw(t, "max mod"))
+			q.MinCreate = mvcc.Revision(bound.Draw(t, "min create"))
+			q.MaxCreate = mvcc.Revision(bound.Draw(t, "max create"))
+		}
+		return q
+	})
+}
+
+func (p *pair) writes(t *rapid.T) {
+	txn := p.engine.Begin()
+	for range rapid.IntRange(1, 5).Draw(t, "operations") {
+		if rapid.IntRange(0, 3).Draw(t, "operation") == 0 {
+			p.deletes(t, txn)
+		} else {
+			key := keyGen().Draw(t, "key")
+			value := rapid.SliceOfN(rapid.Byte(), 0, 6).Draw(t, "value")
+			lease := rapid.SampledFrom([]int64{0, 0, 7, -3}).Draw(t, "lease")
+			require.NoError(t, txn.Put(key, value, lease))
+			p.twin.Put(key, value, lease)
+		}
+		q := queryGen(p.twin.Revision()).Draw(t, "own query")
+		want, wantErr := p.twin.RangeOwn(&q)
+		p.compare(t, want, wantErr, q, txn.Range)
+	}
+	require.Equal(t, p.twin.Commit(), txn.Commit())
+}
+
+func (p *pair) deletes(t *rapid.T, txn *mvcc.Txn) {
+	interval := intervalGen().Draw(t, "interval")
+	var c mvcc.DeleteCursor
+	var prev [][]byte
+	for !c.Done {
+		// Whatever happens in between, others see nothing of it.
+		require.NoError(t, txn.DeleteRange(interval[0], interval[1], &c,
+			rapid.IntRange(1, 10).Draw(t, "budget"), &prev))
+		if rapid.Bool().Draw(t, "read between") {
+			p.reads(t)
+		}
+		if rapid.IntRange(0, 5).Draw(t, "view between") == 0 {
+			p.takeView(t)
+		}
+	}
+	want := p.twin.DeleteRange(interval[0], interval[1])
+	require.Equal(t, int64(len(want)), c.Deleted)
+	requireSame(t, want, prev)
+}
+
+func (p *pair) reads(t *rapid.T) {
+	q := queryGen(p.twin.Revision()).Draw(t, "query")
+	want, wantErr := p.twin.Range(&q)
+	p.compare(t, want, wantErr, q, p.engine.Range)
+	key := keyGen().Draw(t, "key")
+	kv, m, ok, err := p.engine.Get(key)
+	require.NoError(t, err)
+	single, wantOK := p.twin.Get(key, p.twin.Revision())
+	require.Equal(t, wantOK, ok)
+	if ok {
+		requireSame(t, []mvcc.KeyValue{single}, [][]byte{kv})
+		require.Equal(t, single.Create, m.Create)
+		require.Equal(t, single.Mod, m.Mod.Main)
+		require.Equal(t, single.Version, m.Version)
+		require.Equal(t, single.Lease, m.Lease)
+	}
+	m2, ok2 := p.engine.Meta(key)
+	require.Equal(t, ok, ok2)
+	require.Equal(t, m, m2)
+}
+
+func (p *pair) compare(t *rapid.T, want twin.Answer, wantErr error, q mvcc.Query,
+	ask func(*mvcc.Query, *mvcc.Result) error) {
+	var r mvcc.Result
+	err := ask(&q, &r)
+	if wantErr != nil {
+		require.ErrorIs(t, err, wantErr)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, want.Count, r.Count, "count of %+v", q)
+	require.Equal(t, want.More, r.More, "more of %+v", q)
+	requireSame(t, want.KVs, r.KVs)
+}
+
+func requireSame(t require.TestingT, want []mvcc.KeyValue, got [][]byte) {
+	list := make([][]byte, 0, len(want))
+	for _, kv := range want {
+		list = append(list, kv.AppendWire(nil))
+	}
+	require.Equal(t, len(list), len(got))
+	for i := range list {
+		require.Equal(t, list[i], got[i])
+	}
+}
+
+func (p *pair) takeView(*rapid.T) {
+	if len(p.views) < 4 {
+		p.views = append(p.views, pinned{p.engine.View(), p.twin.Clone()})
+	}
+}
+
+func (p *pair) readView(t *rapid.T) {
+	if len(p.views) == 0 {
+		t.Skip("no view")
+	}
+	v := p.views[rapid.IntRange(0, len(p.views)-1).Draw(t, "view")]
+	require.Equal(t, v.twin.Revision(), v.view.Revision())
+	require.Equal(t, v.twin.Compacted(), v.view.Compacted())
+	q := queryGen(v.twin.Revision()).Draw(t, "query")
+	want, wantErr := v.twin.Range(&q)
+	p.compare(t, want, wantErr, q, v.view.Range)
+	if q.Walks() {
+		p.compare(t, want, wantErr, q, walkAll(v.view, rapid.IntRange(1, 50).Draw(t, "room")))
+	}
+	rev := mvcc.Revision(rapid.Int64Range(0, int64(v.twin.Revision())+1).Draw(t, "hash revision"))
+	wantHash, wantErr := v.twin.Hash(rev)
+	hash, _, err := v.view.Hash(rev)
+	if wantErr != nil {
+		require.ErrorIs(t, err, wantErr)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, wantHash, hash)
+}
+
+// walkAll answers a query by walking.
+func walkAll(v *mvcc.View, room int) func(*mvcc.Query, *mvcc.Result) error {
+	return func(q *mvcc.Query, r *mvcc.Result) error {
+		var c mvcc.WalkCursor
+		for !c.Done {
+			kvs, err := v.Walk(q, &c, room)
+			if err != nil {
+				return err
+			}
+			r.KVs = append(r.KVs, kvs...)
+		}
+		r.Count, r.More = c.Count, c.More
+		return nil
+	}
+}
+
+func (p *pair) release(t *rapid.T) {
+	if len(p.views) == 0 {
+		t.Skip("no view")
+	}
+	i := rapid.IntRange(0, len(p.views)-1).Draw(t, "view")
+	p.engine.Release(p.views[i].view)
+	p.views = append(p.views[:i], p.views[i+1:]...)
+}
+
+func (p *pair) compacts(t *rapid.T) {
+	rev := mvcc.Revision(rapid.Int64Range(-1, int64(p.twin.Revision())+1).Draw(t, "revision"))
+	require.Equal(t, p.twin.Compact(rev), p.engine.Compact(rev))
+}
+
+func (p *pair) works(t *rapid.T) {
+	p.engine.Work(rapid.IntRange(1, 40).Draw(t, "budget"))
+}
+
+func (p *pair) check(t *rapid.T) {
+	require.Equal(t, p.twin.Revision(), p.engine.Revision())
+	require.Equal(t, p.twin.Compacted(), p.engine.Compacted())
+	all, err := p.twin.Range(&mvcc.Query{Key: []byte{0}, End: []byte{0}, CountOnly: true})
+	require.NoError(t, err)
+	require.Equal(t, all.Count, p.engine.Keys())
+	require.NoError(t, p.engine.Check())
+}
