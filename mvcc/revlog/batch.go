@@ -8,7 +8,7 @@ package revlog
 import "fmt"
 
 const (
-	batchReadBytes = 256 << 10 // of one read; what stays in a core's own cache while it is verified
+	batchReadBytes = 1 << 20 // of one read
 	batchGapBytes  = 1 << 10
 )
 

@@ -48,7 +48,7 @@ func (l *Log) checkSegment(s *segment) error {
 		return err
 	}
 	next := 0
-	visit := func(r Record, off int64, _ uint32) error {
+	visit := func(r Record, off int64) error {
 		if next >= s.table.len() || s.table.rev(next) != r.Rev || int64(s.table.offs[next]) != off ||
 			s.table.find(r.Rev) != next {
 			return s.damage(off, fmt.Sprintf("record %v is not number %d of the table", r.Rev, next))
@@ -70,14 +70,14 @@ func (l *Log) checkSegment(s *segment) error {
 				return err
 			}
 		}
-		r, crc, reason := parseRecord(b, s.seed)
+		r, reason := parseRecord(b, s.seed)
 		if reason != "" {
 			return s.damage(off, reason)
 		}
-		if err := visit(r, off, crc); err != nil {
+		if err := visit(r, off); err != nil {
 			return err
 		}
-		sum = addSum(sum, crc)
+		sum = addSum(sum, b)
 	}
 	if sum != s.sum {
 		return s.damage(s.length, fmt.Sprintf("checksum %08x, want %08x", sum, s.sum))

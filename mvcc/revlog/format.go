@@ -95,8 +95,8 @@ func parseHeader(file string, b []byte, kind fileKind) (life uint64, err error) 
 	return binary.LittleEndian.Uint64(b[40:]), nil
 }
 
-// putRecord encodes a record into b, which has exactly its size, and returns its checksum.
-func putRecord(b []byte, seed uint32, rev Rev, kind RecordKind, parts [][]byte) uint32 {
+// putRecord encodes a record into b, which has exactly its size.
+func putRecord(b []byte, seed uint32, rev Rev, kind RecordKind, parts [][]byte) {
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-recordHeader))
 	binary.LittleEndian.PutUint64(b[8:], uint64(rev.Main))
 	binary.LittleEndian.PutUint32(b[16:], uint32(rev.Sub))
@@ -105,10 +105,11 @@ func putRecord(b []byte, seed uint32, rev Rev, kind RecordKind, parts [][]byte) 
 	for _, p := range parts {
 		at += copy(b[at:], p)
 	}
-	crc := checksum(seed, b[4:])
-	binary.LittleEndian.PutUint32(b, crc)
-	return crc
+	binary.LittleEndian.PutUint32(b, checksum(seed, b[4:]))
 }
+
+// addSum continues a segment's sum, CRC32C over the checksums of all records, with a record.
+func addSum(sum uint32, record []byte) uint32 { return checksum(sum, record[:4]) }
 
 // recordSize is the size of the record whose header b starts with; b has at least recordHeader
 // bytes. It is not yet verified.
@@ -118,21 +119,20 @@ func recordSize(b []byte) int64 {
 
 // parseRecord verifies the record that b holds, no more and no less. reason is empty when it is
 // good. The record's KV aliases b.
-func parseRecord(b []byte, seed uint32) (r Record, crc uint32, reason string) {
+func parseRecord(b []byte, seed uint32) (r Record, reason string) {
 	if len(b) < recordHeader || recordSize(b) != int64(len(b)) {
-		return r, 0, "record's length does not fit"
+		return r, "record's length does not fit"
 	}
-	crc = checksum(seed, b[4:])
+	crc := checksum(seed, b[4:])
 	if want := binary.LittleEndian.Uint32(b); crc != want {
-		return r, 0, fmt.Sprintf("record checksum %08x, want %08x", crc, want)
+		return r, fmt.Sprintf("record checksum %08x, want %08x", crc, want)
 	}
 	r.Rev.Main = Revision(binary.LittleEndian.Uint64(b[8:]))
 	r.Rev.Sub = int32(binary.LittleEndian.Uint32(b[16:]))
 	r.Kind = RecordKind(b[20])
 	r.KV = b[recordHeader:len(b):len(b)]
 	if r.Rev.Main < 0 || r.Rev.Sub < 0 || r.Kind > Tombstone {
-		return r, 0, fmt.Sprintf("impossible record: revision %d.%d, kind %d", r.Rev.Main,
-			r.Rev.Sub, r.Kind)
+		return r, fmt.Sprintf("impossible record: revision %v, kind %d", r.Rev, r.Kind)
 	}
-	return r, crc, ""
+	return r, ""
 }

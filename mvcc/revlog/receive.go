@@ -79,7 +79,7 @@ func (r *Receiver) Chunk(n int, data []byte, visit func(rec Record) error) (ok b
 	}
 	for len(data) > 0 {
 		size := recordSize(data)
-		rec, _, _ := parseRecord(data[:size], seedOf(r.offer.lines[r.line].life))
+		rec, _ := parseRecord(data[:size], seedOf(r.offer.lines[r.line].life))
 		rec.KV = r.put(rec)
 		if err := visit(rec); err != nil {
 			r.err = err
@@ -102,7 +102,7 @@ func (r *Receiver) verify(data []byte) (reason string) {
 			return fmt.Sprintf("%d bytes too many, or part of a record", len(data))
 		}
 		size := recordSize(data)
-		rec, crc, reason := parseRecord(data[:size], seed)
+		rec, reason := parseRecord(data[:size], seed)
 		if reason != "" {
 			return reason
 		}
@@ -110,7 +110,7 @@ func (r *Receiver) verify(data []byte) (reason string) {
 			return fmt.Sprintf("revision %v in segment %v to %v after %v", rec.Rev, line.first,
 				line.last, last)
 		}
-		at, sum, have, last = at+size, addSum(sum, crc), have+1, rec.Rev
+		at, sum, have, last = at+size, addSum(sum, data), have+1, rec.Rev
 		data = data[size:]
 	}
 	if at < end {

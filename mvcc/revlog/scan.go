@@ -12,10 +12,10 @@ import (
 const scanBytes = 1 << 20
 
 // walk reads segment s from its file, verifies everything that its manifest line promises, and
-// calls visit for each record, with its offset and checksum. buf is working space that is returned
+// calls visit for each record, with its offset. buf is working space that is returned
 // for the next call.
 func walk(disk diskio.Reader, s *span, records int, buf []byte,
-	visit func(r Record, off int64, crc uint32) error) ([]byte, error) {
+	visit func(r Record, off int64) error) ([]byte, error) {
 	var (
 		have  []byte // unparsed bytes of buf
 		at    int64  // file offset of have
@@ -51,7 +51,7 @@ func walk(disk diskio.Reader, s *span, records int, buf []byte,
 			}
 			continue
 		}
-		r, crc, reason := parseRecord(have[:size:size], s.seed)
+		r, reason := parseRecord(have[:size:size], s.seed)
 		if reason == "" && count > 0 && !last.Less(r.Rev) {
 			reason = fmt.Sprintf("revision %v follows %v", r.Rev, last)
 		}
@@ -61,10 +61,10 @@ func walk(disk diskio.Reader, s *span, records int, buf []byte,
 		if reason != "" {
 			return buf, s.damage(at, reason)
 		}
-		if err := visit(r, at, crc); err != nil {
+		if err := visit(r, at); err != nil {
 			return buf, err
 		}
-		sum, last, count = addSum(sum, crc), r.Rev, count+1
+		sum, last, count = addSum(sum, have), r.Rev, count+1
 		have, at = have[size:], at+size
 	}
 	if count != records || sum != s.sum || last != s.last {
@@ -100,7 +100,7 @@ func (l *Log) Scan(visit func(r Record) error) error {
 	var err error
 	for _, s := range l.newest.spans {
 		t := &s.table
-		buf, err = walk(l.disk, s, cap(t.mains), buf, func(r Record, off int64, _ uint32) error {
+		buf, err = walk(l.disk, s, cap(t.mains), buf, func(r Record, off int64) error {
 			if !fits(s.first.Main, r.Rev) {
 				return s.damage(off, fmt.Sprintf("revision %v is too far from the first", r.Rev))
 			}

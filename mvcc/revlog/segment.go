@@ -6,7 +6,6 @@ package revlog
 // are the data of the write operations.
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -57,23 +56,12 @@ func (s *segment) put(rev Rev, kind RecordKind, step int64, parts ...[]byte) []b
 		panic(fmt.Sprintf("revlog: record of %d bytes into %s, sealed %t", size, s.name, s.sealed))
 	}
 	b := s.reserve(size, step)
-	crc := putRecord(b, s.seed, rev, kind, parts)
-	s.note(rev, crc, int64(size))
-	return b[recordHeader:]
-}
-
-// note records that the next size bytes of the file are the record at rev.
-func (s *segment) note(rev Rev, crc uint32, size int64) {
+	putRecord(b, s.seed, rev, kind, parts)
 	s.table.add(rev, s.length)
-	s.length += size
+	s.length += int64(size)
 	s.last = rev
-	s.sum = addSum(s.sum, crc)
-}
-
-func addSum(sum, crc uint32) uint32 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], crc)
-	return checksum(sum, b[:])
+	s.sum = addSum(s.sum, b)
+	return b[recordHeader:]
 }
 
 // reserve returns the next size bytes of memory; a record never spans chunks.

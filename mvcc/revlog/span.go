@@ -82,7 +82,7 @@ func (s *span) memory() (n int64) {
 
 // verify returns the KV of record i, whose bytes from a file b holds.
 func (s *span) verify(i int, b []byte) (kv []byte, err error) {
-	r, _, reason := parseRecord(b, s.seed)
+	r, reason := parseRecord(b, s.seed)
 	if want := s.table.rev(i); reason == "" && r.Rev != want {
 		reason = fmt.Sprintf("record of revision %d.%d where %d.%d belongs", r.Rev.Main, r.Rev.Sub,
 			want.Main, want.Sub)
