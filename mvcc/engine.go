@@ -140,7 +140,13 @@ func (e *Engine) Keys() int64 { return e.keys }
 
 // Digest is a rolling 64-bit hash over every change and compaction ever applied (it is part of the
 // manifest): equal on all members at equal applied index, whatever their segments look like.
-func (e *Engine) Digest() uint64 { return uint64(e.digest) }
+// While a transaction is open it is that of the visible state.
+func (e *Engine) Digest() uint64 {
+	if e.txn.open {
+		return uint64(e.txn.before)
+	}
+	return uint64(e.digest)
+}
 
 // visible is the state that reads outside of a transaction see.
 func (e *Engine) visible() state {

@@ -18,6 +18,7 @@ type Txn struct {
 	engine  *Engine
 	open    bool
 	changes int
+	before  digest // the engine's when the transaction began
 	// Buffers for the parts of a KeyValue around key and value.
 	head [16]byte
 	mid  [64]byte
@@ -67,6 +68,7 @@ func (e *Engine) Begin() *Txn {
 	}
 	e.txn.open = true
 	e.txn.changes = 0
+	e.txn.before = e.digest
 	return &e.txn
 }
 
