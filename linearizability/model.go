@@ -19,7 +19,7 @@ import (
 // logarithmically many steps.
 //
 //	revision   1   2   3   4   5   6   7   8   9
-//	jumps to   -   1   2   1   4   5   4   1   8      (from 9, revision 3 is 9 -> 8 -> 7 -> 4 -> 3)
+//	jumps to   -   1   2   1   4   5   4   1   8   (from 9, revision 3 is 9 8 7 4 3)
 
 // The errors of the store, by their text on the wire.
 const (

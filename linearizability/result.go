@@ -33,7 +33,9 @@ func (r *result) response() Response {
 func (r *result) responseOp() *pb.ResponseOp {
 	switch {
 	case r.rng != nil:
-		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: r.rng.response()}}
+		return &pb.ResponseOp{
+			Response: &pb.ResponseOp_ResponseRange{ResponseRange: r.rng.response()},
+		}
 	case r.put != nil:
 		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: r.put}}
 	case r.del != nil:

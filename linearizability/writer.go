@@ -40,7 +40,8 @@ func (s *State) extend(kvs keyValues) *State {
 		revision: s.revision + 1, compacted: s.compacted, kvs: kvs, parent: s, jump: s,
 	}
 	// Two spans of equal length join to one of the double length.
-	if j := s.jump; j != nil && j.jump != nil && s.revision-j.revision == j.revision-j.jump.revision {
+	if j := s.jump; j != nil && j.jump != nil &&
+		s.revision-j.revision == j.revision-j.jump.revision {
 		next.jump = j.jump
 	}
 	return next
