@@ -1,0 +1,28 @@
+//go:build !linux
+
+package osdisk
+
+import "os"
+
+// syncData makes content and size durable. On darwin File.Sync flushes the drive's cache too.
+func syncData(file *os.File) error {
+	return file.Sync()
+}
+
+// reserve claims nothing: there is no portable call, and the writes will tell.
+func reserve(*os.File, int64, int64) error {
+	return nil
+}
+
+// writeAll writes the buffers one behind the other at off.
+func writeAll(file *os.File, buffers [][]byte, off int64) (int, error) {
+	written := 0
+	for _, b := range buffers {
+		n, err := file.WriteAt(b, off+int64(written))
+		written += n
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
