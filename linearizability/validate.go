@@ -1,6 +1,9 @@
 package linearizability
 
 import (
+	"bytes"
+	"slices"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -98,52 +101,74 @@ type path struct {
 	dels []*pb.DeleteRangeRequest
 }
 
-// disjoint says whether no execution of ops puts a key twice, or puts and deletes one.
-func disjoint(ops []*pb.RequestOp) bool {
-	for _, p := range paths(ops) {
-		seen := map[string]bool{}
-		for _, put := range p.puts {
-			if seen[string(put.Key)] {
-				return false
-			}
-			seen[string(put.Key)] = true
-			for _, del := range p.dels {
-				if contains(del.Key, del.RangeEnd, put.Key) {
-					return false
-				}
-			}
+// collides says whether a put touches what the path puts or deletes.
+func (p *path) collides(put *pb.PutRequest) bool {
+	for _, other := range p.puts {
+		if bytes.Equal(other.Key, put.Key) {
+			return true
 		}
 	}
-	return true
+	for _, del := range p.dels {
+		if contains(del.Key, del.RangeEnd, put.Key) {
+			return true
+		}
+	}
+	return false
 }
 
-// paths lists every choice of branches. That is exponential in the number of nested Txns, of
-// which a test has one or two.
-func paths(ops []*pb.RequestOp) []path {
-	all := []path{{}}
+// disjoint says whether no execution of ops puts a key twice, or puts and deletes one, as far as
+// etcd looks: a put inside a nested Txn is not compared with the deletes inside a later nested Txn
+// of the same level.
+func disjoint(ops []*pb.RequestOp) bool {
+	_, ok := paths(ops)
+	return ok
+}
+
+// paths lists every choice of branches; ok is false when one of them collides. That is exponential
+// in the number of nested Txns, of which a test has one or two.
+func paths(ops []*pb.RequestOp) (all []path, ok bool) {
+	all = []path{{}}
 	for _, op := range ops {
-		switch r := op.Request.(type) {
-		case *pb.RequestOp_RequestPut:
-			for i := range all {
-				all[i].puts = append(all[i].puts, r.RequestPut)
-			}
-		case *pb.RequestOp_RequestDeleteRange:
-			for i := range all {
-				all[i].dels = append(all[i].dels, r.RequestDeleteRange)
-			}
-		case *pb.RequestOp_RequestTxn:
-			nested := append(paths(r.RequestTxn.Success), paths(r.RequestTxn.Failure)...)
-			var joined []path
-			for _, a := range all {
-				for _, n := range nested {
-					joined = append(joined, path{
-						puts: append(a.puts[:len(a.puts):len(a.puts)], n.puts...),
-						dels: append(a.dels[:len(a.dels):len(a.dels)], n.dels...),
-					})
-				}
-			}
-			all = joined
+		if del := op.GetRequestDeleteRange(); del != nil {
+			all[0].dels = append(all[0].dels, del)
 		}
 	}
-	return all
+	for _, op := range ops {
+		nested := op.GetRequestTxn()
+		if nested == nil {
+			continue
+		}
+		success, okSuccess := paths(nested.Success)
+		failure, okFailure := paths(nested.Failure)
+		if !okSuccess || !okFailure {
+			return nil, false
+		}
+		var joined []path
+		for _, before := range all {
+			for _, branch := range append(success, failure...) {
+				for _, put := range branch.puts {
+					if before.collides(put) {
+						return nil, false
+					}
+				}
+				joined = append(joined, path{
+					puts: slices.Concat(before.puts, branch.puts),
+					dels: slices.Concat(before.dels, branch.dels),
+				})
+			}
+		}
+		all = joined
+	}
+	for _, op := range ops {
+		put := op.GetRequestPut()
+		for i := range all {
+			if put != nil && all[i].collides(put) {
+				return nil, false
+			}
+			if put != nil {
+				all[i].puts = append(all[i].puts, put)
+			}
+		}
+	}
+	return all, true
 }
