@@ -1,0 +1,308 @@
+package wal
+
+// The files of the log. A segment is prepared under a temporary name: made long enough, given a
+// header, synced, and only then renamed; so a file named as a segment has a durable header and
+// either nothing else or what the log wrote there. Preparation runs in the bulk lane while the
+// active segment fills. The first segment of every start is special: recovery's rewrite and the
+// new incarnation are in it before it gets its name, so it counts as a whole or not at all.
+//
+// Files that are no longer part of the log are material: they are renamed and get a new life
+// instead of being deleted, because blocks that were written once need no allocation on sync.
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/detcd/detcd/diskio"
+)
+
+const (
+	// reserveSegments is how many prepared segments wait for use: what a full disk leaves us.
+	reserveSegments = 2
+	// starvedTicks is how many ticks pass before a full disk is asked for space again.
+	starvedTicks = 64
+)
+
+// file is one file of the log's directory.
+type file struct {
+	sequence uint64
+	suffix   string
+	size     int64
+}
+
+func (f *file) name(dir string) string { return fileName(dir, f.sequence, f.suffix) }
+
+// segment is a file that is part of the log, or ready to become one.
+type segment struct {
+	file
+	life   uint64
+	sector int // of its writes
+	pins   int // fetches in flight
+}
+
+type segments struct {
+	live     []segment // ascending; the last is active
+	spares   []segment // prepared, ascending, all above live
+	material []file    // to be prepared again
+	later    []file    // material once the start is durable: until then it is the log
+	doomed   []file    // to be removed
+	offset   int64     // end of what was written to the active segment
+	fresh    int64     // end of its segment start record
+	nextSeq  uint64    // of the next file; no file of the directory ever had it
+	prep     prep
+	boot     chunk // the start's rewrite: segment start, recovered tail, incarnation
+	existed  bool  // the directory was there before this start
+
+	urgent   bool // a queued write waits for a spare
+	starved  bool // the disk was full
+	waited   int  // ticks since then
+	removals span
+}
+
+// prep is the preparation of one segment, in three stages that each wait for the one before.
+type prep struct {
+	stage   int // 0: none, 1: file, 2: content, 3: name
+	tickets span
+	segment segment
+	from    file // material to be renamed; sequence 0 if none
+	boot    bool
+	header  []byte
+}
+
+func (s *segments) active() *segment { return &s.live[len(s.live)-1] }
+
+func (s *segments) find(sequence uint64) *segment {
+	for i := range s.live {
+		if s.live[i].sequence == sequence {
+			return &s.live[i]
+		}
+	}
+	return nil
+}
+
+func (s *segments) bytes() (n int64) {
+	for i := range s.live {
+		n += s.live[i].size
+	}
+	for i := range s.spares {
+		n += s.spares[i].size
+	}
+	for i := range s.material {
+		n += s.material[i].size
+	}
+	if s.prep.stage > 0 {
+		n += s.prep.segment.size
+	}
+	return n
+}
+
+// roll makes the oldest spare the active segment.
+func (s *segments) roll(sector int) {
+	s.live = append(s.live, s.spares[0])
+	s.spares = append(s.spares[:0], s.spares[1:]...)
+	s.offset, s.fresh, s.urgent = int64(sector), int64(sector), false
+}
+
+func (s *segments) tick() {
+	if s.starved {
+		if s.waited++; s.waited >= starvedTicks {
+			s.starved, s.waited = false, 0
+		}
+	}
+}
+
+// release turns segments that recovery needs no more into material, oldest first, except while a
+// fetch reads one.
+func (l *Log) release() {
+	set := &l.segments
+	n := 0
+	for n < len(set.live)-1 && set.live[n].sequence < l.durableOldest && set.live[n].pins == 0 {
+		set.material = append(set.material, set.live[n].file)
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	set.live = append(set.live[:0], set.live[n:]...)
+	l.index.dropBefore(set.live[0].sequence)
+	set.starved = false
+}
+
+// prepare issues the next stage of the preparation in progress, or starts one, and removes
+// material that is not worth keeping: more than the live log could use up.
+func (l *Log) prepare(ops []diskio.Op) []diskio.Op {
+	set := &l.segments
+	p := &set.prep
+	if p.tickets.left > 0 {
+		return ops
+	}
+	if p.stage == 0 {
+		switch {
+		case !l.ready:
+			l.startPrep()
+			p.boot = true
+		case len(set.spares) < reserveSegments && (!set.starved || set.urgent):
+			l.startPrep()
+		default:
+			return l.removeSurplus(ops)
+		}
+	}
+	first := l.tickets + 1
+	ops = l.stageOps(ops)
+	p.tickets = span{first: first, last: l.tickets, left: l.tickets + 1 - first}
+	return ops
+}
+
+func (l *Log) startPrep() {
+	set := &l.segments
+	life := set.nextSeq
+	set.prep = prep{stage: 1, segment: segment{
+		file:   file{sequence: set.nextSeq, suffix: suffixNew, size: l.opt.SegmentBytes},
+		life:   life,
+		sector: l.sector,
+	}}
+	set.nextSeq++
+	if n := len(set.material); n > 0 {
+		p := &set.prep
+		p.from, set.material = set.material[n-1], set.material[:n-1]
+		p.segment.size = max(p.from.size, l.opt.SegmentBytes)
+	}
+}
+
+// stageOps issues the operations of the current stage. A stage is complete before the next one
+// begins because each depends on the success of the last: content goes only into a file whose
+// durable name says that it is in preparation, and only synced content gets a segment's name.
+func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
+	set := &l.segments
+	p := &set.prep
+	dir, name := l.opt.Dir, p.segment.name(l.opt.Dir)
+	lane := diskio.LaneBulk
+	if p.boot {
+		lane = diskio.LaneLog
+	}
+	add := func(op diskio.Op) {
+		op.Lane = lane
+		ops = append(ops, l.op(op))
+	}
+	switch p.stage {
+	case 1:
+		if p.boot && !set.existed {
+			add(diskio.Op{Kind: diskio.MakeDir, File: dir})
+			add(diskio.Op{Kind: diskio.SyncDir, File: path.Dir(dir)})
+		}
+		if p.boot && p.from.sequence != 0 {
+			// The name that Open saw may itself be volatile. Were it and the next one lost or kept
+			// independently, one file could come back under two names.
+			add(diskio.Op{Kind: diskio.SyncDir, File: dir})
+		}
+		if p.from.sequence != 0 {
+			add(diskio.Op{Kind: diskio.Rename, File: p.from.name(dir), To: name})
+		}
+		if p.from.size < p.segment.size {
+			add(diskio.Op{Kind: diskio.Allocate, File: name, Length: p.segment.size})
+		}
+		add(diskio.Op{Kind: diskio.SyncDir, File: dir})
+	case 2:
+		h := Header{Version: formatVersion, Cipher: cipherNone, Life: p.segment.life,
+			Cluster: l.opt.Cluster, Member: l.opt.Member, Sequence: p.segment.sequence,
+			Position: l.synced + 1, Sector: uint32(l.sector)}
+		h.Nonce = nonceFor(&h)
+		p.header = encodeHeader(nil, &h)
+		add(diskio.Op{Kind: diskio.Write, File: name, Data: p.header})
+		if p.boot {
+			add(l.bootWrite(name))
+		}
+		add(diskio.Op{Kind: diskio.Sync, File: name})
+	case 3:
+		final := p.segment
+		final.suffix = suffixSegment
+		add(diskio.Op{Kind: diskio.Rename, File: name, To: final.name(dir)})
+		add(diskio.Op{Kind: diskio.SyncDir, File: dir})
+	}
+	return ops
+}
+
+// bootWrite writes the start's rewrite into the segment in preparation.
+func (l *Log) bootWrite(name string) diskio.Op {
+	set := &l.segments
+	p := &set.prep
+	if l.durableOldest == 0 {
+		l.durableOldest = p.segment.sequence
+	}
+	l.next = set.boot.seal(p.segment.life, l.next, l.synced, l.durableOldest, l.sector)
+	p.segment.size = max(p.segment.size, int64(l.sector+len(set.boot.buf)))
+	return diskio.Op{Kind: diskio.Write, File: name, Offset: int64(l.sector), Data: set.boot.buf}
+}
+
+// prepared handles the completion of an operation of the preparation in progress.
+func (l *Log) prepared(c diskio.Completion) error {
+	set := &l.segments
+	p := &set.prep
+	p.tickets.left--
+	err := c.Status.Err()
+	if err != nil && c.Kind == diskio.Allocate && c.Status == diskio.NoSpace && !p.boot &&
+		!(set.urgent && len(set.spares) == 0) {
+		set.starved, set.waited, err = true, 0, nil
+	}
+	if err != nil {
+		return completionError(c, err)
+	}
+	switch {
+	case p.tickets.left > 0:
+	case set.starved && p.stage == 1:
+		set.doomed = append(set.doomed, p.segment.file)
+		*p = prep{}
+	case p.stage < 3:
+		p.stage++
+	case p.boot:
+		p.segment.suffix = suffixSegment
+		l.booted(p.segment)
+		*p = prep{}
+	default:
+		p.segment.suffix = suffixSegment
+		set.spares = append(set.spares, p.segment)
+		*p = prep{}
+	}
+	return nil
+}
+
+// booted makes the start's segment the active one: from here on the log is as if it had always
+// run, and what it replaces is material.
+func (l *Log) booted(seg segment) {
+	set := &l.segments
+	if l.ready {
+		panic(fmt.Sprintf("wal: segment %d started twice", seg.sequence))
+	}
+	set.live = append(set.live, seg)
+	set.offset = int64(l.sector + len(set.boot.buf))
+	set.fresh = set.offset
+	set.boot.applyTo(&l.issued)
+	l.enter(&set.boot, seg.sequence, int64(l.sector))
+	l.durable = set.boot.durable
+	l.covered = l.synced
+	l.synced, l.valued = l.next-1, l.next-1
+	set.boot = chunk{}
+	set.material = append(set.material, set.later...)
+	set.later = nil
+	l.ready = true
+	l.release()
+}
+
+func (l *Log) removeSurplus(ops []diskio.Op) []diskio.Op {
+	set := &l.segments
+	if keep := max(reserveSegments, len(set.live)); len(set.material) > keep {
+		set.doomed = append(set.doomed, set.material[keep:]...)
+		set.material = set.material[:keep]
+	}
+	if len(set.doomed) == 0 || set.removals.left > 0 {
+		return ops
+	}
+	first := l.tickets + 1
+	for _, f := range set.doomed {
+		ops = append(ops, l.op(diskio.Op{Lane: diskio.LaneBulk, Kind: diskio.Remove,
+			File: f.name(l.opt.Dir)}))
+	}
+	set.doomed = set.doomed[:0]
+	set.removals = span{first: first, last: l.tickets, left: l.tickets + 1 - first}
+	return ops
+}
