@@ -31,6 +31,8 @@ const (
 	ErrBadTransferee
 	ErrTransferTimeout
 	ErrMalformed // not a protobuf message of the method's type
+	ErrDeadline  // a write's outcome is unknown after the request timeout
+	ErrDamaged   // stored bytes are damaged; the node stops
 	NumCodes
 )
 
@@ -60,6 +62,8 @@ var codeTexts = [NumCodes]string{
 	ErrBadTransferee:     "etcdserver: bad leader transferee",
 	ErrTransferTimeout:   "etcdserver: request timed out, leader transfer took too long",
 	ErrMalformed:         "malformed request message",
+	ErrDeadline:          "context deadline exceeded",
+	ErrDamaged:           "detcd: stored data is damaged",
 }
 
 // Text is the message that clients match on.
@@ -68,7 +72,7 @@ func (c Code) Text() string { return codeTexts[c] }
 // Maybe says whether a write that ended with c may have taken effect, now or later.
 func (c Code) Maybe() bool {
 	switch c {
-	case ErrTimeout, ErrTimeoutLeaderFail, ErrTimeoutConnLost, ErrStopped, ErrLeaderChanged:
+	case ErrDeadline, ErrTimeout, ErrTimeoutLeaderFail, ErrTimeoutConnLost, ErrStopped, ErrLeaderChanged:
 		return true
 	}
 	return false

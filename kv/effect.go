@@ -36,19 +36,6 @@ type Answer struct {
 	Revision mvcc.Revision
 }
 
-// Read is a read that the edge evaluates off the loop: Run on any goroutine, then hand in an
-// InputViewEnd with View. All reads of one turn share a view.
-type Read struct {
-	Token Token
-	View  ViewID
-
-	view    *mvcc.View
-	method  Method
-	raw     []byte
-	header  Header
-	confirm raft.Index // applied index of the view; for observers
-}
-
 // Note is something people may want to know, in the shape of a log line.
 type Note struct {
 	Level   Level
@@ -78,4 +65,10 @@ type Header struct {
 	Member   raft.MemberID
 	Revision mvcc.Revision
 	Term     raft.Term
+}
+
+// reset empties the lists for the next step, keeping their room.
+func (e *Effects) reset() {
+	*e = Effects{Disk: e.Disk[:0], Sends: e.Sends[:0], Answers: e.Answers[:0],
+		Reads: e.Reads[:0], Notes: e.Notes[:0], Applied: e.Applied[:0]}
 }

@@ -1,9 +1,24 @@
+// Package kv is the node: requests in, raft, apply, answers out.
+//
+// A Node is one deterministic state machine. Everything that happens to it is an Input value;
+// what it wants done leaves as Effects values; a Driver performs them against the world. It owns
+// three parts and lets no part know another: raft decides the order, raft/wal makes it durable,
+// mvcc holds the data. The node carries values between them, in one turn at a time:
+//
+//	messages, completions, requests, ticks
+//	   -> raft  -> entries and terms to the log, messages to the peers
+//	   -> apply -> changes to the engine, answers to the clients
+//	   -> disk operations of the log and the engine
+//
+// Invariant: nothing leaves the node that rests on something not yet durable; raft holds back what
+// depends on its tickets, and the log reports a ticket only when its sync is done.
 package kv
 
 import (
 	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/raft/wal"
 )
 
 // Observed says whether a node lists what it applies in its effects.
@@ -40,7 +55,7 @@ type Limits struct {
 	MaxRequestBytes  int   // of one request in the log
 	MaxTxnOps        int   // etcd's budget per level
 	QuotaBytes       int64 // of all retained revisions; < 0 is none
-	MaxPending       int   // requests waiting for apply, per member
+	MaxPending       int   // requests waiting for apply, per member; below half a window's span
 	MaxBacklog       int   // committed minus applied entries before refusal
 	CheckpointBytes  int64 // log bytes between checkpoints
 	CheckpointCount  int64 // applied entries between checkpoints
@@ -52,12 +67,32 @@ type Limits struct {
 	MessageBytes     int // entries of one append message
 	InflightBytes    int // unacknowledged per follower
 	InflightMessages int
-	ChunkBytes       int // of a shipped snapshot
+	ChunkBytes       int // of a shipped snapshot's chunk, a write behind, a reclaim copy
 	StepUnits        int // background work and apply per step, about a microsecond each
 }
 
 // DefaultLimits are the limits of a production member.
-func DefaultLimits() Limits { panic("todo") }
+func DefaultLimits() Limits {
+	return Limits{
+		MaxRequestBytes:  1536 << 10,
+		MaxTxnOps:        128,
+		QuotaBytes:       2 << 30,
+		MaxPending:       windowSpan / 2,
+		MaxBacklog:       5000,
+		CheckpointBytes:  64 << 20,
+		CheckpointCount:  100_000,
+		CatchUpEntries:   5000,
+		LogSegmentBytes:  64 << 20,
+		DataSegmentBytes: 16 << 20,
+		LogMemoryBytes:   16 << 20,
+		CacheBytes:       64 << 20,
+		MessageBytes:     1 << 20,
+		InflightBytes:    16 << 20,
+		InflightMessages: 512,
+		ChunkBytes:       256 << 10,
+		StepUnits:        1000,
+	}
+}
 
 // Member is one member as clients see it.
 type Member struct {
@@ -77,25 +112,69 @@ const (
 	LearnerOnly
 )
 
+// phase says how far a start has come.
+type phase uint8
+
+const (
+	bootstrapping phase = iota // a first start: the initial state is not yet a durable checkpoint
+	recovering                 // what was recovered, and the incarnation, are not yet durable
+	running
+	halted
+)
+
 // Node is one member of the cluster: plain data and one deterministic function. It is not safe for
 // concurrent use.
-type Node struct{ TODO int }
+type Node struct {
+	cfg         Config
+	disk        diskio.Reader
+	incarnation raft.Incarnation
+	phase       phase
 
-// Open reads what the disk holds and returns a node ready for its first step. An error names what
-// is wrong with the disk; a *wal.DamageError or *mvcc.DamageError says exactly what is damaged.
-// Nothing is written: what must be is in the effects of the first step.
-func Open(cfg Config, disk diskio.Reader) (*Node, error) { panic("todo") }
+	raft  *raft.Raft
+	log   *wal.Log
+	store *mvcc.Engine
+	state replicated
 
-// Step takes one turn: every input that waited, then the effects. It does about a millisecond of
-// work and asks for more through Effects.Again.
-func (n *Node) Step(turn []Input, out *Effects) { panic("todo") }
+	// mono and wall are the last tick's clocks, in nanoseconds.
+	mono, wall int64
+	// applied is the last entry whose effects are complete, of term appliedTerm.
+	applied     raft.Index
+	appliedTerm raft.Term
+	// leader, term and role are raft's at the end of the last step, to notice a change.
+	leader raft.MemberID
+	term   raft.Term
+	role   raft.Role
 
-// Validate checks a request as far as that needs no state, on any goroutine. Codes are etcd's;
-// ErrMalformed says that raw is not a message of the method's type.
-func Validate(method Method, raw []byte, lim *Limits) Code { panic("todo") }
+	proposals proposals
+	reads     reads
+	views     views
+	apply     *execution // an entry that needs more than one step; nil otherwise
+	fetches   []fetch    // raft's reads of old entries, on their way
+	fetchSeq  uint64
+	physical  []waiter // physical compactions that wait for reclaim
+	transfer  transfer
+	shipping  []shipping // snapshots on their way to others
+	receiving *receiving // the snapshot on its way here; nil if none
+	// receiverTicket is the newest disk ticket of any receiver.
+	receiverTicket diskio.Ticket
+	// checkpointBytes counts applied log bytes since the last checkpoint began at
+	// checkpointApplied.
+	checkpointBytes   int64
+	checkpointApplied raft.Index
+	compacted         raft.Index // raft's log is dropped up to here
+	// early holds requests that came before the node was running.
+	early []Request
 
-// Run evaluates the read. It may take long and runs on any goroutine.
-func (r *Read) Run() Answer { panic("todo") }
+	out      *Effects    // the effects of the step that runs; nil between steps
+	raftOut  raft.Output // reused
+	haltedBy string
+}
+
+// waiter is a request whose answer is ready but for an event to come.
+type waiter struct {
+	token Token
+	index raft.Index
+}
 
 // State is a copy of what observers compare: people, metrics, oracles.
 type State struct {
@@ -106,22 +185,95 @@ type State struct {
 	Digest    uint64 // of all replicated state; equal at equal Applied
 	Keys      int64
 	FileBytes int64
+	LogBytes  int64
 	Pending   int // requests waiting for apply
 	Members   []Member
 	Version   string // cluster version, empty until decided
-	Ready     bool   // recovery is durable, a leader is known, and this member has published itself
+	// Ready: recovery is durable, a leader is known, and this member has published itself.
+	Ready bool
 }
 
 // State returns the current state; it costs some microseconds.
-func (n *Node) State() State { panic("todo") }
+func (n *Node) State() State {
+	files, _ := n.store.Size()
+	s := State{
+		Raft: n.raft.Status(), Applied: n.applied, Revision: n.store.Revision(),
+		Compacted: n.store.Compacted(), Digest: n.digest(), Keys: n.store.Keys(),
+		FileBytes: files, LogBytes: n.log.Bytes(), Pending: n.proposals.open(),
+		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
+	}
+	s.Ready = n.phase == running && s.Raft.Leader != 0 && n.published()
+	return s
+}
 
-// Check verifies the invariants of the node and of all that it holds; it may take long.
-func (n *Node) Check() error { panic("todo") }
+// Incarnation is the number of this start.
+func (n *Node) Incarnation() raft.Incarnation { return n.incarnation }
 
-// MemberIDFor is etcd's member id: the first 8 bytes, big-endian, of the SHA-1 of the sorted peer
-// URLs followed by the cluster token.
-func MemberIDFor(peerURLs []string, token string) raft.MemberID { panic("todo") }
+// digest is the digest of all replicated state: the rolling one over the entries, joined with the
+// engine's. While an entry is half applied it is that of the state before.
+func (n *Node) digest() uint64 { return mix(n.state.digest, n.store.Digest()) }
 
-// ClusterIDFor is etcd's cluster id: the first 8 bytes of the SHA-1 of the members' ids, 8 bytes
-// big-endian each, ascending.
-func ClusterIDFor(ids []raft.MemberID) uint64 { panic("todo") }
+// mix joins two 64-bit values into one hash (the finalizer of splitmix64 over their sum).
+func mix(a, b uint64) uint64 {
+	x := a*0x9e3779b97f4a7c15 + b
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// header is the response header as of now.
+func (n *Node) header() Header {
+	return Header{Cluster: n.cfg.Cluster, Member: n.cfg.Member, Revision: n.store.Revision(),
+		Term: n.appliedTerm}
+}
+
+// requestTimeout is etcd's bound on a request: 5 s and two election timeouts, in nanoseconds.
+func (n *Node) requestTimeout() int64 {
+	return 5_000_000_000 + 2*n.electionTimeout()
+}
+
+func (n *Node) electionTimeout() int64 { return int64(n.cfg.ElectionTicks) * n.cfg.TickNanos }
+
+// self says whether this member votes; a member that the state does not know is a learner.
+func (n *Node) isLearner() bool {
+	m := n.state.member(n.cfg.Member)
+	return m == nil || m.Learner == LearnerOnly
+}
+
+// published says whether the cluster knows this member's name and addresses.
+func (n *Node) published() bool {
+	m := n.state.member(n.cfg.Member)
+	return m != nil && m.Name == n.cfg.Name && equalStrings(m.ClientURLs, n.cfg.ClientURLs)
+}
+
+func equalStrings(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *Node) answer(token Token, code Code, body [][]byte, index raft.Index) {
+	if token == 0 {
+		return // an internal request
+	}
+	n.out.Answers = append(n.out.Answers, Answer{Token: token, Code: code, Body: body,
+		Index: index, Revision: n.store.Revision()})
+}
+
+func (n *Node) note(level Level, message string, fields ...Field) {
+	n.out.Notes = append(n.out.Notes, Note{Level: level, Message: message, Fields: fields})
+}
+
+// halt stops the node for good. Nothing of the current step but its notes leaves.
+func (n *Node) halt(reason string) {
+	if n.phase == halted {
+		return
+	}
+	n.phase, n.haltedBy = halted, reason
+}

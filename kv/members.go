@@ -1,0 +1,177 @@
+// Members as the cluster knows them: configuration changes, names and addresses, the version all
+// agree on.
+package kv
+
+import (
+	"fmt"
+
+	"github.com/detcd/detcd/raft"
+)
+
+// clusterVersion is the version a cluster of this program's members agrees on. A new kind of entry
+// is used only once the cluster version allows it.
+const clusterVersion = "3.7.0"
+
+// applyConfig makes a committed configuration change part of the members' list. Raft itself
+// adopted it when it was appended.
+func (n *Node) applyConfig(e *raft.Entry) {
+	change, err := raft.DecodeChange(e.Data)
+	if err != nil {
+		panic(fmt.Sprintf("kv: entry %d is not a configuration change: %v", e.Index, err))
+	}
+	for _, c := range change.Changes {
+		switch c.Kind {
+		case raft.RemoveMember:
+			n.state.removeMember(c.Member)
+			n.note(Info, "removed member", Field{"removed-remote-peer-id", c.Member.String()})
+		case raft.AddVoter, raft.AddLearner, raft.UpdateMember:
+			n.changeMember(c)
+		default:
+			n.halt(fmt.Sprintf("log entry %d changes the configuration in a way (%d) that this "+
+				"program does not know", e.Index, c.Kind))
+		}
+	}
+	if n.state.config, err = n.state.config.Apply(change); err != nil {
+		panic(fmt.Sprintf("kv: entry %d was committed, but %v", e.Index, err))
+	}
+}
+
+func (n *Node) changeMember(c raft.Change) {
+	m := Member{ID: c.Member}
+	if old := n.state.member(c.Member); old != nil {
+		m = *old
+	}
+	if len(c.Context) > 0 {
+		sent, err := decodeMember(c.Context)
+		if err != nil {
+			panic(fmt.Sprintf("kv: change of member %s has a malformed context: %v",
+				c.Member, err))
+		}
+		m.PeerURLs = sent.PeerURLs
+	}
+	switch c.Kind {
+	case raft.AddVoter:
+		m.Learner = Voting
+	case raft.AddLearner:
+		m.Learner = LearnerOnly
+	}
+	n.state.setMember(m)
+	n.note(Info, "added member", Field{"added-peer-id", c.Member.String()})
+}
+
+// applyPublish records a member's name and client addresses.
+func (n *Node) applyPublish(e *raft.Entry) {
+	sent, err := decodeMember(e.Data)
+	if err != nil {
+		panic(fmt.Sprintf("kv: entry %d is not a member's attributes: %v", e.Index, err))
+	}
+	m := n.state.member(sent.ID)
+	if m == nil {
+		return // removed meanwhile
+	}
+	m.Name, m.ClientURLs = sent.Name, sent.ClientURLs
+	if sent.ID == n.cfg.Member {
+		n.note(Info, "published local member to cluster through raft",
+			Field{"local-member-id", n.cfg.Member.String()})
+	}
+}
+
+func (n *Node) applyVersion(e *raft.Entry) {
+	message := "updated cluster version"
+	if n.state.version == "" {
+		message = "set initial cluster version"
+	}
+	n.state.version = string(e.Data)
+	n.note(Info, message, Field{"cluster-version", n.state.version})
+}
+
+// publish proposes what the cluster should know of this member, and, as the leader, the version.
+func (n *Node) publish() {
+	if n.leader == 0 || n.phase != running {
+		return
+	}
+	if !n.published() && !n.proposing(entryPublish) {
+		m := Member{ID: n.cfg.Member, Name: n.cfg.Name, ClientURLs: n.cfg.ClientURLs}
+		n.propose(0, entryPublish, encodeMember(&m))
+	}
+	if n.role == raft.Leader && n.state.version == "" && !n.proposing(entryVersion) {
+		n.propose(0, entryVersion, []byte(clusterVersion))
+	}
+}
+
+// proposing says whether an open proposal has this type.
+func (n *Node) proposing(typ raft.EntryType) bool {
+	for i := range n.proposals.queue {
+		pr := &n.proposals.queue[i]
+		if pr.typ == typ && pr.status != proposalDone {
+			return true
+		}
+	}
+	return false
+}
+
+// transfer is a MoveLeader on its way.
+type transfer struct {
+	token    Token
+	to       raft.MemberID
+	deadline int64 // mono
+}
+
+// moveLeader starts handing leadership to a voter.
+func (n *Node) moveLeader(r *Request) {
+	id, err := parseVarint1(r.Raw)
+	to := raft.MemberID(id)
+	m := n.state.member(to)
+	switch {
+	case err != nil:
+		n.answer(r.Token, ErrMalformed, nil, 0)
+	case n.role != raft.Leader:
+		n.answer(r.Token, ErrNotLeader, nil, 0)
+	case m == nil || m.Learner == LearnerOnly:
+		n.answer(r.Token, ErrBadTransferee, nil, 0)
+	case to == n.cfg.Member:
+		n.answer(r.Token, OK, [][]byte{}, 0)
+	default:
+		n.endTransfer(ErrTransferTimeout)
+		n.transfer = transfer{token: r.Token, to: to, deadline: n.mono + n.requestTimeout()}
+		n.raft.Transfer(to)
+	}
+}
+
+func (n *Node) endTransfer(code Code) {
+	if n.transfer.to == 0 {
+		return
+	}
+	n.answer(n.transfer.token, code, [][]byte{}, 0)
+	n.transfer = transfer{}
+}
+
+// watchTransfer answers a MoveLeader when it succeeded or took too long.
+func (n *Node) watchTransfer() {
+	switch {
+	case n.transfer.to == 0:
+	case n.leader == n.transfer.to:
+		n.endTransfer(OK)
+	case n.mono >= n.transfer.deadline:
+		n.endTransfer(ErrTransferTimeout)
+	}
+}
+
+// leave hands leadership to the voter that is furthest along, because the process will stop.
+func (n *Node) leave() {
+	if n.role != raft.Leader {
+		return
+	}
+	var best raft.MemberID
+	var match raft.Index
+	for _, id := range n.state.config.Voters {
+		p, ok := n.raft.Progress(id)
+		if id != n.cfg.Member && ok && p.Active && (best == 0 || p.Match > match) {
+			best, match = id, p.Match
+		}
+	}
+	if best != 0 {
+		n.note(Info, "leadership transfer starting", Field{"transferee", best.String()})
+		n.raft.Transfer(best)
+	}
+}

@@ -1,0 +1,182 @@
+// Writes on their way into the log.
+//
+// A write gets a sequence, is proposed, and waits until an entry with its name is applied. It may
+// be proposed again, under the same name, when raft dropped it, when the leader changed, or when
+// nothing was heard for long: the windows let it take effect once. Waiters are found by name,
+// never by log position.
+//
+// Invariant: open proposals are consecutive in sequence, so one is found by subtraction, and their
+// span stays below windowSpan, so none falls out of its window while somebody waits for it.
+package kv
+
+import (
+	"github.com/detcd/detcd/raft"
+)
+
+// The types of the node's own entries: those of requests are entryRequest plus the method.
+const (
+	entryRequest raft.EntryType = raft.EntryApplication
+	entryPublish raft.EntryType = raft.EntryApplication + 100 // Data is an encoded Member
+	entryVersion raft.EntryType = raft.EntryApplication + 101 // Data is a cluster version
+)
+
+type proposal struct {
+	token    Token
+	typ      raft.EntryType
+	data     []byte
+	sequence raft.Sequence
+	deadline int64 // mono; when the client is told that the outcome is unknown
+	sent     int64 // mono; when it was last proposed
+	status   proposalStatus
+}
+
+type proposalStatus uint8
+
+const (
+	proposalWaiting proposalStatus = iota // not proposed, or raft dropped it
+	proposalSent
+	proposalDone // answered; leaves the queue when it is the oldest
+)
+
+// proposals is the queue of open writes, oldest first.
+type proposals struct {
+	queue []proposal
+	next  raft.Sequence
+	// dirty says that some are waiting to be proposed.
+	dirty bool
+}
+
+func (p *proposals) open() int { return len(p.queue) }
+
+// find returns the open proposal with this sequence, nil if it is not open.
+func (p *proposals) find(s raft.Sequence) *proposal {
+	if len(p.queue) == 0 || s < p.queue[0].sequence {
+		return nil
+	}
+	i := s - p.queue[0].sequence
+	if i >= raft.Sequence(len(p.queue)) || p.queue[i].status == proposalDone {
+		return nil
+	}
+	return &p.queue[i]
+}
+
+// done marks a proposal as answered and drops the answered ones at the front.
+func (p *proposals) done(pr *proposal) {
+	pr.status, pr.data = proposalDone, nil
+	i := 0
+	for i < len(p.queue) && p.queue[i].status == proposalDone {
+		i++
+	}
+	p.queue = p.queue[i:]
+}
+
+// propose queues a write; the turn's writes go to raft together.
+func (n *Node) propose(token Token, typ raft.EntryType, data []byte) {
+	p := &n.proposals
+	p.queue = append(p.queue, proposal{token: token, typ: typ, data: data, sequence: p.next,
+		deadline: n.mono + n.requestTimeout()})
+	p.next++
+	p.dirty = true
+}
+
+// admitWrite says whether a write may enter now, and with which refusal if not.
+func (n *Node) admitWrite(r *Request) Code {
+	lim := &n.cfg.Limits
+	if lim.QuotaBytes >= 0 && (r.Method == MethodPut || r.Method == MethodTxn) {
+		files, _ := n.store.Size()
+		if files+int64(len(r.Raw))+requestOverhead > lim.QuotaBytes && r.growsStore() {
+			return ErrNoSpace
+		}
+	}
+	if n.proposals.open() >= lim.MaxPending ||
+		n.raft.CommitIndex()-n.applied > raft.Index(lim.MaxBacklog) {
+		return ErrTooManyRequests
+	}
+	return OK
+}
+
+// growsStore says whether the request puts anything, in any branch.
+func (r *Request) growsStore() bool {
+	if r.Method != MethodTxn {
+		return true
+	}
+	var t txnRequest
+	return parseTxn(r.Raw, &t, 0) != nil || putsAnything(&t)
+}
+
+func putsAnything(t *txnRequest) bool {
+	for _, branch := range [2][]requestOp{t.success, t.failure} {
+		for i := range branch {
+			if branch[i].kind == opPut || branch[i].kind == opTxn && putsAnything(branch[i].txn) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// proposeWaiting hands every waiting proposal to raft as one batch.
+func (n *Node) proposeWaiting() {
+	p := &n.proposals
+	if !p.dirty || n.leader == 0 {
+		return
+	}
+	p.dirty = false
+	var batch []raft.Entry
+	for i := range p.queue {
+		pr := &p.queue[i]
+		if pr.status != proposalWaiting {
+			continue
+		}
+		pr.status, pr.sent = proposalSent, n.mono
+		batch = append(batch, raft.Entry{Type: pr.typ, Proposer: n.cfg.Member,
+			Incarnation: n.incarnation, Sequence: pr.sequence, Data: pr.data})
+	}
+	if len(batch) > 0 {
+		n.raft.Propose(batch)
+	}
+}
+
+// dropped handles proposals that raft did not take. Those of other members are theirs to repeat.
+func (n *Node) dropped(entries []raft.Entry) {
+	for i := range entries {
+		e := &entries[i]
+		if e.Proposer != n.cfg.Member || e.Incarnation != n.incarnation {
+			continue
+		}
+		if pr := n.proposals.find(e.Sequence); pr != nil {
+			pr.status = proposalWaiting // proposed again at the next tick
+		}
+	}
+}
+
+// reproposeAll makes every open proposal wait again: the leader changed, and what the old one held
+// may be lost.
+func (n *Node) reproposeAll() {
+	p := &n.proposals
+	for i := range p.queue {
+		if p.queue[i].status == proposalSent {
+			p.queue[i].status = proposalWaiting
+		}
+	}
+	p.dirty = len(p.queue) > 0
+}
+
+// tickProposals repeats what nothing was heard of, and gives up on what is too old.
+func (n *Node) tickProposals() {
+	p := &n.proposals
+	for len(p.queue) > 0 && p.queue[0].deadline <= n.mono {
+		pr := &p.queue[0]
+		n.answer(pr.token, ErrDeadline, nil, 0)
+		p.done(pr)
+	}
+	for i := range p.queue {
+		pr := &p.queue[i]
+		if pr.status == proposalSent && n.mono-pr.sent > 2*n.electionTimeout() {
+			pr.status = proposalWaiting
+		}
+		if pr.status == proposalWaiting {
+			p.dirty = true
+		}
+	}
+}

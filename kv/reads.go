@@ -1,0 +1,176 @@
+// Reads: linearizable ones wait for a confirmed index, then all are served from applied state.
+//
+// All linearizable reads of a turn share one ReadIndex round; several rounds may be in flight. A
+// round that failed, or of which nothing was heard, is asked again under a new name: a read may
+// always be confirmed later than need be, never earlier than it came. Single keys are answered on
+// the loop; everything larger gets the turn's view, which the edge reads on its own.
+package kv
+
+import (
+	"github.com/detcd/detcd/mvcc"
+	"github.com/detcd/detcd/raft"
+)
+
+type readRequest struct {
+	token    Token
+	method   Method
+	raw      []byte
+	deadline int64 // mono
+}
+
+// readRound is a set of reads that share one ReadIndex request.
+type readRound struct {
+	id    raft.ReadID
+	sent  int64      // mono
+	index raft.Index // 0 until confirmed
+	again bool       // failed; to be asked again at the next tick
+	reads []readRequest
+}
+
+type reads struct {
+	fresh  []readRequest // came since the last round was asked for
+	rounds []readRound   // oldest first
+	nextID raft.ReadID
+}
+
+// readRetry is how long a round may stay unanswered before it is asked again, in nanoseconds.
+const readRetry = 500_000_000
+
+// read queues a linearizable read.
+func (n *Node) read(r *Request) {
+	n.reads.fresh = append(n.reads.fresh, readRequest{token: r.Token, method: r.Method,
+		raw: r.Raw, deadline: n.mono + n.requestTimeout()})
+}
+
+// askReads starts the round of this turn's reads.
+func (n *Node) askReads() {
+	rs := &n.reads
+	if len(rs.fresh) == 0 || n.leader == 0 {
+		return
+	}
+	rs.nextID++
+	rs.rounds = append(rs.rounds, readRound{id: rs.nextID, sent: n.mono, reads: rs.fresh})
+	rs.fresh = nil
+	n.raft.ReadIndex(rs.nextID)
+}
+
+// confirmReads takes what raft says of rounds.
+func (n *Node) confirmReads(ready []raft.ReadReady) {
+	for _, r := range ready {
+		for i := range n.reads.rounds {
+			round := &n.reads.rounds[i]
+			if round.id != r.ID || round.index != 0 {
+				continue
+			}
+			round.index = r.Index
+			round.again = r.Index == 0
+		}
+	}
+}
+
+// serveReads answers the rounds whose index is applied. Nothing is served while a snapshot is
+// being installed: the engine is about to be replaced.
+func (n *Node) serveReads() {
+	if n.installing() {
+		return
+	}
+	rounds := n.reads.rounds
+	kept := rounds[:0]
+	for i := range rounds {
+		round := &rounds[i]
+		if round.index == 0 || round.index > n.applied {
+			kept = append(kept, *round)
+			continue
+		}
+		for j := range round.reads {
+			n.serve(&round.reads[j])
+		}
+	}
+	clear(rounds[len(kept):])
+	n.reads.rounds = kept
+}
+
+// tickReads asks failed and silent rounds again, and gives up on reads that are too old.
+func (n *Node) tickReads() {
+	rs := &n.reads
+	expired := func(r readRequest) bool {
+		if r.deadline > n.mono {
+			return false
+		}
+		n.answer(r.token, ErrTimeout, nil, 0)
+		return true
+	}
+	rs.fresh = removeReads(rs.fresh, expired)
+	rounds := rs.rounds
+	kept := rounds[:0]
+	for i := range rounds {
+		round := rounds[i]
+		round.reads = removeReads(round.reads, expired)
+		if len(round.reads) == 0 {
+			continue
+		}
+		if round.index == 0 && (round.again || n.mono-round.sent >= readRetry) {
+			// Its reads join the next round, which starts after them.
+			rs.fresh = append(rs.fresh, round.reads...)
+			continue
+		}
+		kept = append(kept, round)
+	}
+	clear(rounds[len(kept):])
+	rs.rounds = kept
+}
+
+func removeReads(list []readRequest, gone func(r readRequest) bool) []readRequest {
+	kept := list[:0]
+	for i := range list {
+		if !gone(list[i]) {
+			kept = append(kept, list[i])
+		}
+	}
+	clear(list[len(kept):])
+	return kept
+}
+
+// serve answers one read from the applied state, or grants it a view.
+func (n *Node) serve(r *readRequest) {
+	switch r.method {
+	case MethodMemberList:
+		n.answer(r.token, OK, n.memberListBody(), 0)
+		return
+	case MethodRange:
+		var req rangeRequest
+		if err := parseRange(r.raw, &req); err != nil {
+			n.answer(r.token, ErrMalformed, nil, 0)
+			return
+		}
+		if len(req.query.End) == 0 {
+			n.serveSingle(r.token, &req.query)
+			return
+		}
+	}
+	n.grant(r)
+}
+
+func (n *Node) serveSingle(token Token, q *mvcc.Query) {
+	var res mvcc.Result
+	if err := n.store.Range(q, &res); err != nil {
+		if code, ok := codeOf(err); ok {
+			n.answer(token, code, nil, 0)
+			return
+		}
+		n.halt(err.Error())
+		return
+	}
+	n.answer(token, OK, rangeBody(n.header(), &res), 0)
+}
+
+// codeOf translates the engine's errors that are about the question; ok is false for all others.
+func codeOf(err error) (Code, bool) {
+	switch err {
+	case mvcc.ErrCompacted:
+		return ErrCompacted, true
+	case mvcc.ErrFuture:
+		return ErrFutureRev, true
+	}
+	return OK, false
+}

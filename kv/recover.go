@@ -1,0 +1,227 @@
+// What a start does: read the disk, join what it holds, and say what must be durable first.
+//
+// A start has three shapes. A first start finds nothing: it makes the initial members the state at
+// index 1, checkpoints that, and begins the log after it; every initial member does the same, so
+// all logs join at index 1. An ordinary start finds a manifest and a log that holds the entries
+// after it. A start after a crash in a snapshot's installation finds a manifest ahead of the log:
+// the manifest came first, so the log's entries are obsolete; its term and vote are not.
+//
+// Everything else is damage, and the node refuses: a log that begins after the manifest's index
+// has lost entries, and a log marker beyond the manifest names a state that is gone.
+package kv
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/mvcc"
+	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/raft/wal"
+)
+
+// The ticket spaces keep apart the completions of those who share the disk.
+const (
+	ticketLog   diskio.Ticket = 1 << 60
+	ticketStore diskio.Ticket = 2 << 60
+	ticketFetch diskio.Ticket = 4 << 60
+	ticketSpace diskio.Ticket = 7 << 60
+)
+
+// Directories of the log and of the engine.
+const (
+	logDir  = "log"
+	dataDir = "data"
+)
+
+// bootstrapIndex is the index, of bootstrapTerm, at which the initial members are the state.
+const (
+	bootstrapIndex raft.Index = 1
+	bootstrapTerm  raft.Term  = 1
+)
+
+// Open reads what the disk holds and returns a node ready for its first step. An error names what
+// is wrong with the disk; a *wal.DamageError or *mvcc.DamageError says exactly what is damaged.
+// Nothing is written: what must be is in the effects of the first step.
+func Open(cfg Config, disk diskio.Reader) (*Node, error) {
+	n := &Node{cfg: cfg, disk: disk}
+	store, loaded, err := mvcc.Open(disk, mvcc.Options{
+		Dir: dataDir, SegmentBytes: cfg.Limits.DataSegmentBytes,
+		StepBytes:  int64(cfg.Limits.ChunkBytes),
+		CacheBytes: cfg.Limits.CacheBytes, TicketBase: ticketStore,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kv: open the data of member %s: %w", cfg.Member, err)
+	}
+	log, rec, err := wal.Open(disk, wal.Options{
+		Dir: logDir, SegmentBytes: cfg.Limits.LogSegmentBytes, MaxBatch: 4 << 20,
+		KeepBytes: cfg.Limits.LogMemoryBytes, Cluster: cfg.Cluster, Member: cfg.Member,
+		TicketBase: ticketLog,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kv: open the log of member %s: %w", cfg.Member, err)
+	}
+	n.store, n.log = store, log
+	n.incarnation = rec.Incarnation + 1
+	switch {
+	case loaded.Empty && !rec.Empty && rec.Snapshot.Index > 0:
+		return nil, fmt.Errorf("kv: the log starts after index %d, but there is no data: "+
+			"the data directory is incomplete", rec.Snapshot.Index)
+	case loaded.Empty:
+		n.bootstrap()
+		return n, nil
+	}
+	if n.state, err = decodeReplicated(loaded.Checkpoint.State); err != nil {
+		return nil, err
+	}
+	n.applied = raft.Index(loaded.Checkpoint.Applied)
+	n.appliedTerm = raft.Term(loaded.Checkpoint.Term)
+	if err := n.join(rec); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// bootstrap makes the initial members the state at bootstrapIndex.
+func (n *Node) bootstrap() {
+	n.phase = bootstrapping
+	n.applied, n.appliedTerm = bootstrapIndex, bootstrapTerm
+	for _, m := range n.cfg.Members {
+		m.Name, m.ClientURLs = "", nil
+		n.state.setMember(m)
+		if m.Learner == LearnerOnly {
+			n.state.config.Learners = append(n.state.config.Learners, m.ID)
+		} else {
+			n.state.config.Voters = append(n.state.config.Voters, m.ID)
+		}
+	}
+	slices.Sort(n.state.config.Voters)
+	slices.Sort(n.state.config.Learners)
+	n.store.StartCheckpoint(n.checkpoint())
+	n.newRaft(raft.HardState{Term: bootstrapTerm, Commit: bootstrapIndex}, wal.Recovered{})
+	n.checkpointApplied = n.applied
+}
+
+// join continues from a checkpoint and the log beside it.
+func (n *Node) join(rec wal.Recovered) error {
+	n.phase = recovering
+	first := rec.Snapshot.Index + 1 // of the entries that the log holds
+	if len(rec.Runs) > 0 {
+		first = rec.Runs[0].First
+	}
+	if rec.Snapshot.Index > n.applied {
+		return fmt.Errorf("kv: the log says that the state at index %d was installed, but the "+
+			"newest data is at index %d", rec.Snapshot.Index, n.applied)
+	}
+	term, known := termAt(rec, n.applied)
+	joins := known && term == n.appliedTerm
+	if !joins && rec.Last > n.applied && first > n.applied+1 {
+		return fmt.Errorf("kv: the log begins at index %d, but the data ends at index %d: "+
+			"entries between them are lost", first, n.applied)
+	}
+	n.log.Start(n.incarnation)
+	if !joins {
+		n.restartLog(rec)
+		return nil
+	}
+	hard := rec.Hard
+	hard.Commit = min(max(hard.Commit, n.applied), max(rec.Last, n.applied))
+	n.newRaft(hard, rec)
+	return nil
+}
+
+// restartLog begins the log anew after the checkpoint, whose index it does not reach: the
+// installation of a snapshot was cut short. Term and vote are kept.
+func (n *Node) restartLog(rec wal.Recovered) {
+	hard := rec.Hard
+	hard.Term = max(hard.Term, n.appliedTerm)
+	if hard.Term != rec.Hard.Term {
+		hard.Vote = 0
+	}
+	hard.Commit = n.applied
+	n.log.Append(raft.Append{Hard: hard, Snapshot: n.snapshot(), MustSync: true})
+	n.newRaft(hard, wal.Recovered{})
+}
+
+// snapshot names the node's state as of the applied index.
+func (n *Node) snapshot() raft.Snapshot {
+	return raft.Snapshot{Index: n.applied, Term: n.appliedTerm, Config: n.state.config}
+}
+
+// termAt returns the term of an index that the recovered log knows.
+func termAt(rec wal.Recovered, i raft.Index) (raft.Term, bool) {
+	if i == rec.Snapshot.Index && i != 0 {
+		return rec.Snapshot.Term, true
+	}
+	if i > rec.Last || len(rec.Runs) == 0 || i < rec.Runs[0].First {
+		return 0, false
+	}
+	var term raft.Term
+	for _, run := range rec.Runs {
+		if run.First <= i {
+			term = run.Term
+		}
+	}
+	return term, true
+}
+
+// newRaft starts raft on the log's part after the applied index. What precedes that stays in the
+// log's files until it is compacted, but a follower that needs it gets a snapshot.
+func (n *Node) newRaft(hard raft.HardState, rec wal.Recovered) {
+	st := raft.Restored{Hard: hard, Snapshot: n.snapshot(), Applied: n.applied,
+		Last: max(rec.Last, n.applied)}
+	for i, run := range rec.Runs {
+		end := rec.Last
+		if i+1 < len(rec.Runs) {
+			end = rec.Runs[i+1].First - 1
+		}
+		if end > n.applied {
+			run.First = max(run.First, n.applied+1)
+			st.Runs = append(st.Runs, run)
+		}
+	}
+	for _, e := range rec.Configs {
+		if e.Index > n.applied {
+			st.Configs = append(st.Configs, e)
+		}
+	}
+	for i := range rec.Entries {
+		if rec.Entries[i].Index > n.applied {
+			st.Entries = rec.Entries[i:]
+			break
+		}
+	}
+	n.compacted, n.checkpointApplied = n.applied, n.applied
+	n.raft = raft.New(n.raftSettings(), st)
+	n.proposals.next = 1
+}
+
+func (n *Node) raftSettings() raft.Settings {
+	lim := &n.cfg.Limits
+	return raft.Settings{
+		ID: n.cfg.Member, Incarnation: n.incarnation, Seed: n.cfg.Seed,
+		HeartbeatTicks: n.cfg.HeartbeatTicks, ElectionTicks: n.cfg.ElectionTicks,
+		MaxMessageBytes: lim.MessageBytes, MaxInflightBytes: lim.InflightBytes,
+		MaxInflightMessages: lim.InflightMessages, MaxLogBytes: lim.LogMemoryBytes,
+		MaxUncommittedBytes: 4 * lim.InflightBytes, MaxPendingReads: 256,
+	}
+}
+
+// start moves a start forward: from the durable initial state to the log, from the durable log to
+// running.
+func (n *Node) start() {
+	if n.phase == bootstrapping && !n.store.Checkpointing() {
+		n.log.Start(n.incarnation)
+		n.log.Append(raft.Append{Snapshot: n.snapshot(), MustSync: true,
+			Hard: raft.HardState{Term: bootstrapTerm, Commit: bootstrapIndex}})
+		n.phase = recovering
+	}
+	if n.phase == recovering && n.log.Ready() {
+		n.phase = running
+		early := n.early
+		n.early = nil
+		for i := range early {
+			n.request(&early[i])
+		}
+	}
+}

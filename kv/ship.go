@@ -1,0 +1,150 @@
+// Shipping: a member whose entries are gone from the log gets the newest checkpoint instead.
+//
+// The sender pins the checkpoint and offers it; the receiver answers each message with the number
+// of the chunk it expects next, so a lost message is repaired by going back to that number. A few
+// chunks are in flight at a time. Without progress for shipPatience ticks the transfer is given
+// up, the pins go, and raft is told, so that it tries again.
+//
+//	sender                         receiver
+//	Offer(index, term, header) ->
+//	                           <-  Ack(index, Hint 0)
+//	Chunk(index, Hint 0)       ->
+//	Chunk(index, Hint 1)       ->
+//	                           <-  Ack(index, Hint 1)   ...
+//	                           <-  Ack(index, Round shipInstalled)
+package kv
+
+import (
+	"slices"
+
+	"github.com/detcd/detcd/mvcc"
+	"github.com/detcd/detcd/raft"
+)
+
+const (
+	// shipWindow is the number of chunks in flight.
+	shipWindow = 4
+	// shipPatience is how many ticks a transfer may go without progress.
+	shipPatience = 100
+	// shipResend is how many ticks without progress make the sender repeat what is in flight.
+	shipResend = 5
+	// shipInstalled, in an acknowledgement's Round, says that the state is installed.
+	shipInstalled = 1
+)
+
+// shipping is one snapshot on its way to one member.
+type shipping struct {
+	to       raft.MemberID
+	index    raft.Index
+	term     raft.Term
+	header   []byte
+	shipment *mvcc.Shipment
+	accepted bool // the receiver answered the offer
+	next     int  // the chunk the receiver expects
+	sent     int  // chunks sent, from 0; next <= sent <= next+shipWindow
+	idle     int  // ticks since the last progress
+}
+
+// ship starts a transfer to a member that raft cannot serve from the log.
+func (n *Node) ship(to raft.MemberID) {
+	shipment, ok := n.store.Ship()
+	if !ok {
+		n.raft.SnapshotSent(to, 0, false)
+		return
+	}
+	applied, term, header := shipment.Offer()
+	n.shipping = append(n.shipping, shipping{to: to, index: raft.Index(applied),
+		term: raft.Term(term), header: header, shipment: shipment})
+	n.note(Info, "sending a snapshot", Field{"to", to.String()})
+	n.sendOffer(&n.shipping[len(n.shipping)-1])
+}
+
+func (n *Node) sendOffer(s *shipping) {
+	n.send(raft.Message{Type: raft.MsgSnapshotOffer, To: s.to, Index: s.index, LogTerm: s.term,
+		Data: s.header})
+}
+
+// send fills in what every message of this member carries.
+func (n *Node) send(m raft.Message) {
+	m.From, m.FromIncarnation, m.Term = n.cfg.Member, n.incarnation, n.term
+	n.out.Sends = append(n.out.Sends, m)
+}
+
+// sendChunks fills the window.
+func (n *Node) sendChunks(s *shipping) {
+	for s.sent < s.next+shipWindow {
+		data, ok, err := n.store.Chunk(s.shipment, s.sent)
+		if err != nil {
+			n.halt(err.Error())
+			return
+		}
+		if !ok {
+			return
+		}
+		n.send(raft.Message{Type: raft.MsgSnapshotChunk, To: s.to, Index: s.index,
+			LogTerm: s.term, Hint: raft.Index(s.sent), Data: data})
+		s.sent++
+	}
+}
+
+// shipAck takes the receiver's word on how far it is.
+func (n *Node) shipAck(m *raft.Message) {
+	for i := range n.shipping {
+		s := &n.shipping[i]
+		if s.to != m.From || s.index != m.Index {
+			continue
+		}
+		switch {
+		case m.Reject:
+			n.endShip(i, false)
+		case m.Round == shipInstalled:
+			n.endShip(i, true)
+		default:
+			if !s.accepted || int(m.Hint) > s.next {
+				s.idle = 0
+			}
+			s.accepted = true
+			s.next = max(s.next, int(m.Hint))
+			s.sent = max(s.sent, s.next)
+			n.sendChunks(s)
+		}
+		return
+	}
+}
+
+// endShip ends transfer i and tells raft.
+func (n *Node) endShip(i int, ok bool) {
+	s := n.shipping[i]
+	n.shipping = slices.Delete(n.shipping, i, i+1)
+	n.store.EndShip(s.shipment)
+	n.raft.SnapshotSent(s.to, s.index, ok)
+}
+
+// tickShipping repeats what may be lost and gives up what makes no progress, or what this member
+// is no longer the leader for.
+func (n *Node) tickShipping() {
+	for i := 0; i < len(n.shipping); {
+		s := &n.shipping[i]
+		s.idle++
+		if s.idle > shipPatience || n.role != raft.Leader {
+			n.endShip(i, false)
+			continue
+		}
+		if s.idle%shipResend == 0 {
+			if s.accepted {
+				s.sent = s.next
+				n.sendChunks(s)
+			} else {
+				n.sendOffer(s)
+			}
+		}
+		i++
+	}
+}
+
+// dropShipping gives up all transfers: the engine that they pin is replaced.
+func (n *Node) dropShipping() {
+	for len(n.shipping) > 0 {
+		n.endShip(0, false)
+	}
+}

@@ -1,0 +1,323 @@
+// One turn of the node: what happened goes in, then everything that follows from it is worked out
+// in one fixed order, and leaves as effects.
+//
+// Messages, completions and requests come before ticks, so that a member that was paused hears its
+// leader before it notices how late it is; of several ticks only the last counts.
+package kv
+
+import (
+	"fmt"
+
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/mvcc/revlog"
+	"github.com/detcd/detcd/raft"
+)
+
+// Step takes one turn: every input that waited, then the effects. It does about a millisecond of
+// work and asks for more through Effects.Again.
+func (n *Node) Step(turn []Input, out *Effects) {
+	out.reset()
+	if n.phase == halted {
+		out.Halt = n.haltedBy
+		return
+	}
+	n.out = out
+	n.views.fresh = false
+	var tick *Input
+	for i := range turn {
+		if turn[i].Kind == InputTick {
+			tick = &turn[i]
+			continue
+		}
+		n.input(&turn[i])
+	}
+	if tick != nil {
+		n.tick(tick)
+	}
+	if n.phase != halted {
+		n.advance()
+	}
+	if n.phase == halted {
+		out.Disk, out.Sends, out.Answers = out.Disk[:0], out.Sends[:0], out.Answers[:0]
+		out.Reads, out.Applied, out.Again = out.Reads[:0], out.Applied[:0], false
+		out.Halt = n.haltedBy
+	}
+	n.out = nil
+}
+
+func (n *Node) input(in *Input) {
+	switch in.Kind {
+	case InputMessage:
+		if n.phase == running {
+			n.message(in.Message)
+		}
+	case InputDisk:
+		n.diskDone(*in.Done)
+	case InputRequest:
+		n.request(in.Request)
+	case InputViewEnd:
+		n.endView(in.View)
+	case InputLeave:
+		n.leave()
+	case InputAgain:
+	default:
+		panic(fmt.Sprintf("kv: unknown input kind %d", in.Kind))
+	}
+}
+
+func (n *Node) message(m *raft.Message) {
+	if m.To != n.cfg.Member || m.From == n.cfg.Member {
+		return
+	}
+	switch m.Type {
+	case raft.MsgSnapshotOffer:
+		n.receiveOffer(m)
+	case raft.MsgSnapshotChunk:
+		n.receiveChunk(m)
+	case raft.MsgSnapshotAck:
+		n.shipAck(m)
+	default:
+		n.raft.Receive(*m)
+	}
+}
+
+// request takes a client's request.
+func (n *Node) request(r *Request) {
+	if n.phase != running {
+		if len(n.early) >= n.cfg.Limits.MaxPending {
+			n.answer(r.Token, ErrTooManyRequests, nil, 0)
+			return
+		}
+		n.early = append(n.early, *r)
+		return
+	}
+	switch r.Method {
+	case MethodPut, MethodDeleteRange, MethodCompact:
+		n.write(r)
+	case MethodTxn:
+		n.requestTxn(r)
+	case MethodRange:
+		var req rangeRequest
+		if err := parseRange(r.Raw, &req); err != nil {
+			n.answer(r.Token, ErrMalformed, nil, 0)
+			return
+		}
+		n.requestRead(r, req.serializable)
+	case MethodMemberList:
+		linearizable, err := parseVarint1(r.Raw)
+		if err != nil {
+			n.answer(r.Token, ErrMalformed, nil, 0)
+			return
+		}
+		n.requestRead(r, linearizable == 0)
+	case MethodHash, MethodHashKV:
+		n.requestRead(r, true)
+	case MethodStatus:
+		n.answer(r.Token, OK, n.statusBody(), 0)
+	case MethodMoveLeader:
+		n.moveLeader(r)
+	default:
+		panic(fmt.Sprintf("kv: unknown method %d", r.Method))
+	}
+}
+
+func (n *Node) write(r *Request) {
+	if n.isLearner() {
+		n.answer(r.Token, ErrNotLearner, nil, 0)
+		return
+	}
+	if code := n.admitWrite(r); code != OK {
+		n.answer(r.Token, code, nil, 0)
+		return
+	}
+	n.propose(r.Token, entryRequest+raft.EntryType(r.Method), r.Raw)
+}
+
+// requestTxn routes a transaction: one that only reads takes no log entry.
+func (n *Node) requestTxn(r *Request) {
+	var t txnRequest
+	if err := parseTxn(r.Raw, &t, 0); err != nil {
+		n.answer(r.Token, ErrMalformed, nil, 0)
+		return
+	}
+	if t.isReadOnly() {
+		n.requestRead(r, t.isSerializable())
+		return
+	}
+	n.write(r)
+}
+
+// requestRead routes a read: a local one is served at once, unless the engine is about to change.
+func (n *Node) requestRead(r *Request, local bool) {
+	if n.isLearner() && !(local && r.Method == MethodRange) {
+		n.answer(r.Token, ErrNotLearner, nil, 0)
+		return
+	}
+	if !local {
+		n.read(r)
+		return
+	}
+	if n.installing() {
+		n.answer(r.Token, ErrNoLeader, nil, 0)
+		return
+	}
+	n.serve(&readRequest{token: r.Token, method: r.Method, raw: r.Raw})
+}
+
+// fetch is a read of old entries on its way.
+type fetch struct {
+	ticket   diskio.Ticket
+	id       uint64
+	lo, hi   raft.Index
+	maxBytes int
+}
+
+func (n *Node) diskDone(c diskio.Completion) {
+	var err error
+	switch c.Ticket & ticketSpace {
+	case ticketLog:
+		var durable raft.Ticket
+		if durable, err = n.log.Complete(c); err == nil && durable > 0 {
+			n.raft.Synced(durable)
+		}
+	case ticketFetch:
+		err = n.fetched(c)
+	case ticketStore:
+		if c.Ticket-ticketStore >= revlog.ReceiverTickets {
+			err = n.completeReceiving(c)
+		} else {
+			err = n.store.Complete(c)
+		}
+	default:
+		panic(fmt.Sprintf("kv: completion of an unknown operation %x", c.Ticket))
+	}
+	if err != nil {
+		n.halt(err.Error())
+	}
+}
+
+func (n *Node) fetched(c diskio.Completion) error {
+	for i, f := range n.fetches {
+		if f.ticket != c.Ticket {
+			continue
+		}
+		n.fetches = append(n.fetches[:i], n.fetches[i+1:]...)
+		entries, err := n.log.Fetched(c, f.lo, f.hi, f.maxBytes)
+		if err != nil {
+			return err
+		}
+		n.raft.Fetched(f.id, entries)
+		return nil
+	}
+	panic(fmt.Sprintf("kv: completion of an unknown fetch %x", c.Ticket))
+}
+
+func (n *Node) fetch(f raft.Fetch) {
+	n.fetchSeq++
+	ticket := ticketFetch + diskio.Ticket(n.fetchSeq)
+	op, ok := n.log.Fetch(ticket, f.Lo, f.Hi, f.MaxBytes)
+	if !ok {
+		n.raft.Fetched(f.ID, nil)
+		return
+	}
+	n.fetches = append(n.fetches, fetch{ticket: ticket, id: f.ID, lo: f.Lo, hi: f.Hi,
+		maxBytes: f.MaxBytes})
+	n.out.Disk = append(n.out.Disk, op)
+}
+
+func (n *Node) tick(in *Input) {
+	if in.Mono > n.mono {
+		n.mono = in.Mono
+	}
+	n.wall = in.Wall
+	n.log.Mark()
+	if n.phase != running {
+		return
+	}
+	n.raft.Tick(n.wall)
+	n.tickProposals()
+	n.tickReads()
+	n.tickShipping()
+	n.tickReceiving()
+	n.watchTransfer()
+	n.publish()
+}
+
+// advance works out everything that follows from the inputs, in one fixed order.
+func (n *Node) advance() {
+	n.start()
+	if n.phase == running {
+		n.noticeLeader()
+		n.proposeWaiting()
+		n.askReads()
+		n.install()
+		n.applyCommitted(n.cfg.Limits.StepUnits)
+		n.takeRaft()
+		n.serveReads()
+		n.compactLog()
+	}
+	if n.phase == halted {
+		return
+	}
+	more := n.store.Work(n.cfg.Limits.StepUnits)
+	n.answerPhysical()
+	n.flush()
+	n.out.Again = n.out.Again || more || n.phase == running && !n.installing() &&
+		n.canApply()
+}
+
+// canApply says whether the next step would apply something without a further input.
+func (n *Node) canApply() bool {
+	return n.apply != nil || n.raft.HasCommitted()
+}
+
+// flush lets the log and the engine issue what they can.
+func (n *Node) flush() {
+	n.out.Disk = n.log.Flush(n.out.Disk)
+	n.out.Disk = n.store.Flush(n.out.Disk)
+	n.flushReceiving()
+}
+
+// takeRaft carries what raft wants done to where it is done. What the handling itself causes
+// (a transfer that cannot start, a fetch that is answered at once) is taken in the same step.
+func (n *Node) takeRaft() {
+	for range 3 {
+		n.raft.Take(&n.raftOut)
+		o := &n.raftOut
+		for i := range o.Appends {
+			n.log.Append(o.Appends[i])
+		}
+		n.out.Sends = append(n.out.Sends, o.Messages...)
+		n.confirmReads(o.Reads)
+		n.dropped(o.Dropped)
+		for _, f := range o.Fetches {
+			n.fetch(f)
+		}
+		for _, to := range o.Snapshots {
+			n.ship(to)
+		}
+		if len(o.Fetches)+len(o.Snapshots) == 0 {
+			break
+		}
+	}
+	n.noticeLeader()
+}
+
+// noticeLeader reacts to a change of leader, term or role.
+func (n *Node) noticeLeader() {
+	leader, term, role := n.raft.Leadership()
+	if leader == n.leader && term == n.term && role == n.role {
+		return
+	}
+	if leader != n.leader {
+		n.note(Info, "leader changed", Field{"leader", leader.String()},
+			Field{"term", fmt.Sprint(uint64(term))})
+	}
+	if leader != n.leader || term != n.term {
+		n.reproposeAll()
+		n.out.Again = n.out.Again || leader != 0
+	}
+	n.leader, n.term, n.role = leader, term, role
+	n.watchTransfer()
+	n.publish()
+}

@@ -1,0 +1,182 @@
+// Views: immutable states of the store on loan to the edge.
+//
+// A view is made at most once per turn, and only if a read asks. Each read on it is counted; when
+// the last one ends the view goes back to the engine, so a pin is a plain counter. The edge owes
+// an InputViewEnd for every Read it was handed.
+package kv
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/detcd/detcd/mvcc"
+	"github.com/detcd/detcd/raft"
+)
+
+type openView struct {
+	id    ViewID
+	view  *mvcc.View
+	reads int // Reads handed out and not yet ended
+}
+
+type views struct {
+	open   []openView
+	nextID ViewID
+	// fresh says that the newest open view was made in this step and shows the current state.
+	fresh bool
+}
+
+// Read is a read that the edge evaluates off the loop: Run on any goroutine, then hand in an
+// InputViewEnd with View. All reads of one turn share a view.
+type Read struct {
+	Token Token
+	View  ViewID
+
+	view    *mvcc.View
+	method  Method
+	raw     []byte
+	header  Header
+	applied raft.Index // of the view
+}
+
+// Applied is the index whose state the read sees, for observers.
+func (r *Read) Applied() raft.Index { return r.applied }
+
+// grant hands a read to the edge, on this turn's view.
+func (n *Node) grant(r *readRequest) {
+	v := &n.views
+	if !v.fresh {
+		v.nextID++
+		v.open = append(v.open, openView{id: v.nextID, view: n.store.View()})
+		v.fresh = true
+	}
+	last := &v.open[len(v.open)-1]
+	last.reads++
+	n.out.Reads = append(n.out.Reads, Read{Token: r.token, View: last.id, view: last.view,
+		method: r.method, raw: r.raw, header: n.header(), applied: n.applied})
+}
+
+// endView counts a read's end; the last one gives the view back.
+func (n *Node) endView(id ViewID) {
+	for i := range n.views.open {
+		v := &n.views.open[i]
+		if v.id != id {
+			continue
+		}
+		v.reads--
+		if v.reads == 0 {
+			n.store.Release(v.view)
+			n.views.open = append(n.views.open[:i], n.views.open[i+1:]...)
+		}
+		return
+	}
+	panic(fmt.Sprintf("kv: view %d ended more often than it was granted", id))
+}
+
+// Run evaluates the read. It may take long and runs on any goroutine. A Code of ErrDamaged says
+// that stored bytes were found damaged; Body then holds the words for the log.
+func (r *Read) Run() Answer {
+	body, err := r.run()
+	a := Answer{Token: r.Token, Body: body, Revision: r.header.Revision}
+	if err == nil {
+		return a
+	}
+	code, ok := codeOf(err)
+	if !ok {
+		code = ErrDamaged
+		a.Body = [][]byte{[]byte(err.Error())}
+	}
+	a.Code = code
+	return a
+}
+
+func (r *Read) run() ([][]byte, error) {
+	switch r.method {
+	case MethodRange:
+		var req rangeRequest
+		if err := parseRange(r.raw, &req); err != nil {
+			return nil, err
+		}
+		return r.list(&req.query)
+	case MethodTxn:
+		var t txnRequest
+		if err := parseTxn(r.raw, &t, 0); err != nil {
+			return nil, err
+		}
+		return r.txn(&t)
+	case MethodHash, MethodHashKV:
+		return r.hash()
+	}
+	panic(fmt.Sprintf("kv: method %d is not read from a view", r.method))
+}
+
+// listPieceBytes is how much of a list is read from the engine at a time.
+const listPieceBytes = 1 << 20
+
+// list writes a RangeResponse. In natural order it goes piece by piece, so that only the answer
+// itself is ever held whole.
+func (r *Read) list(q *mvcc.Query) ([][]byte, error) {
+	if !q.Walks() {
+		var res mvcc.Result
+		if err := r.view.Range(q, &res); err != nil {
+			return nil, err
+		}
+		return rangeBody(r.header, &res), nil
+	}
+	p := pieces{open: appendHeader(nil, r.header)}
+	var cursor mvcc.WalkCursor
+	for !cursor.Done {
+		kvs, err := r.view.Walk(q, &cursor, listPieceBytes)
+		if err != nil {
+			return nil, err
+		}
+		for _, kv := range kvs {
+			p.gather(2, kv)
+		}
+	}
+	p.open = appendBool(p.open, 3, cursor.More)
+	p.open = appendVarint(p.open, 4, uint64(cursor.Count))
+	return p.finish(), nil
+}
+
+// txn evaluates a read-only transaction.
+func (r *Read) txn(t *txnRequest) ([][]byte, error) {
+	p := plan{pre: r.view}
+	if err := p.build(t); err != nil {
+		return nil, err
+	}
+	for i := range p.ops {
+		op := &p.ops[i]
+		if op.kind != opRange {
+			continue
+		}
+		if err := r.view.Range(&op.request.rng.query, &op.result); err != nil {
+			return nil, err
+		}
+		op.revision = r.header.Revision
+	}
+	return p.body(r.header), nil
+}
+
+func (r *Read) hash() ([][]byte, error) {
+	revision, err := parseVarint1(r.raw)
+	if err != nil {
+		return nil, err
+	}
+	if r.method == MethodHash {
+		revision = 0
+	}
+	hash, at, err := r.view.Hash(mvcc.Revision(revision))
+	if err != nil {
+		return nil, err
+	}
+	b := appendHeader(nil, r.header)
+	b = appendVarint(b, 2, uint64(hash))
+	if r.method == MethodHashKV {
+		b = appendVarint(b, 3, uint64(r.view.Compacted()))
+		b = protowire.AppendTag(b, 4, protowire.VarintType)
+		b = protowire.AppendVarint(b, uint64(at))
+	}
+	return [][]byte{b}, nil
+}
