@@ -175,7 +175,7 @@ func (c *testCluster) fetch(n *testNode) {
 	n.fetches = slices.Clone(n.fetches[1:])
 	var entries []Entry
 	bytes := 0
-	for i := f.Lo; i <= f.Hi && i > n.disk.snap.Index; i++ {
+	for i := f.Lo; i <= min(f.Hi, n.disk.last()) && i > n.disk.snap.Index; i++ {
 		e := n.disk.log[i-n.disk.snap.Index-1]
 		if bytes += e.Size(); bytes > f.MaxBytes && len(entries) > 0 {
 			break

@@ -25,12 +25,14 @@ type walker struct {
 	cut    map[[2]MemberID]bool
 	reads  ReadID
 	faults bool
+	calm   calm
 }
 
 func newWalker(t require.TestingT, pick chooser) *walker {
 	members, config := drawCluster(pick)
 	c := &testCluster{t: t}
-	w := &walker{t: t, c: c, o: newOracle(t, c), pick: pick, cut: map[[2]MemberID]bool{}, faults: true}
+	w := &walker{t: t, c: c, o: newOracle(t, c), pick: pick,
+		cut: map[[2]MemberID]bool{}, faults: true, calm: drawCalm(pick)}
 	for id := MemberID(1); id <= members; id++ {
 		set := testSettings(id)
 		set.Seed = uint64(pick(1 << 16))
@@ -90,7 +92,7 @@ func (w *walker) deliver() {
 	} else {
 		w.o.reached["duplicate"]++
 	}
-	if (fate >= 3 && fate < 8) || w.cut[[2]MemberID{m.From, m.To}] {
+	if (fate >= 3 && fate < 3+w.calm.drop) || w.cut[[2]MemberID{m.From, m.To}] {
 		return
 	}
 	w.c.deliver(m)
@@ -207,59 +209,98 @@ func (w *walker) checkpoint(n *testNode) {
 	w.o.step(n)
 }
 
+// partition changes who can talk to whom: everyone, all but one (the leader, often), or all but
+// some single directions.
 func (w *walker) partition() {
 	clear(w.cut)
-	if w.pick(3) == 0 {
-		return
-	}
-	for _, a := range w.c.nodes {
-		for _, b := range w.c.nodes {
-			if a != b && w.pick(4) == 0 {
-				w.cut[[2]MemberID{a.id, b.id}] = true
+	switch w.pick(5) {
+	case 0, 1:
+		alone := w.some()
+		if l := w.c.leader(); l != nil && w.pick(3) > 0 {
+			alone = l
+		}
+		for _, o := range w.c.nodes {
+			w.cut[[2]MemberID{alone.id, o.id}] = true
+			w.cut[[2]MemberID{o.id, alone.id}] = true
+		}
+	case 2:
+		for _, a := range w.c.nodes {
+			for _, b := range w.c.nodes {
+				if a != b && w.pick(4) == 0 {
+					w.cut[[2]MemberID{a.id, b.id}] = true
+				}
 			}
 		}
 	}
 }
 
+// calm makes trouble rarer in some walks, so that long stories happen in others than short ones.
+type calm struct{ crash, partition, drop, snapshot, change, fetch int }
+
+func drawCalm(pick chooser) calm {
+	c := calm{
+		crash: 1 + pick(6), partition: 1 + pick(8), drop: pick(8), snapshot: 1 + pick(20),
+		change: 1 + pick(15), fetch: 5 + pick(30),
+	}
+	if pick(3) == 0 {
+		c.change = 0
+	}
+	return c
+}
+
 // step does one random thing.
 func (w *walker) step() {
 	x := w.pick(1000)
-	switch {
-	case x < 400:
+	if x < 400 {
 		w.deliver()
-	case x < 600:
-		if n := w.some(); n.up {
-			w.take(n)
+		if len(w.c.net) > 40 {
+			w.deliver()
+			w.deliver()
 		}
-	case x < 700:
-		w.sync(w.some())
-	case x < 780:
-		w.tick(w.some())
-	case x < 840:
-		w.apply(w.some())
-	case x < 880:
-		w.propose(w.some())
-	case x < 920:
-		w.read(w.some())
-	case x < 940:
-		w.fetch(w.some())
-	case x < 955:
-		w.ship()
-	case x < 965:
-		w.checkpoint(w.some())
-	case x < 974:
-		w.change(w.some())
-	case x < 980:
-		if n := w.some(); n.up {
-			n.r.Transfer(w.some().id)
-		}
-	case x < 984:
-		w.crash(w.some())
-	case x < 995:
-		w.restart(w.some())
-	default:
-		w.partition()
+		return
 	}
+	n := w.some()
+	rare := [...]struct {
+		weight int
+		do     func()
+	}{
+		{180, func() {
+			if n.up {
+				w.take(n)
+			}
+		}},
+		{100, func() { w.sync(n) }},
+		{50, func() {
+			for _, o := range w.c.nodes {
+				if w.pick(5) > 0 {
+					w.tick(o)
+				}
+			}
+		}},
+		{80, func() { w.apply(n) }},
+		{40, func() { w.propose(n) }},
+		{40, func() { w.read(n) }},
+		{w.calm.fetch, func() { w.fetch(n) }},
+		{w.calm.snapshot, w.ship},
+		{10, func() { w.checkpoint(n) }},
+		{w.calm.change, func() { w.change(n) }},
+		{4, func() {
+			if n.up {
+				n.r.Transfer(w.some().id)
+			}
+		}},
+		{w.calm.crash, func() { w.crash(n) }},
+		{15, func() { w.restart(n) }},
+		{w.calm.partition, w.partition},
+	}
+	x -= 400
+	for _, r := range rare {
+		if x -= r.weight; x < 0 {
+			r.do()
+			return
+		}
+	}
+	w.deliver()
 }
 
 // round lets everything that waits happen, without faults.
@@ -356,7 +397,7 @@ func TestRandomWalksKeepTheFiveProperties(t *testing.T) {
 
 const (
 	walkSeeds = 150
-	walkSteps = 3000
+	walkSteps = 6000
 )
 
 // walkT names the seed with each failure.
