@@ -177,6 +177,9 @@ func TestEveryCrashPointOfAnInstall(t *testing.T) {
 			count := map[uint64]int{20: 129, 30: 139, 60: want}[loaded.Checkpoint.Applied]
 			require.Len(t, records, count, "applied %d", loaded.Checkpoint.Applied)
 			require.True(t, !durable || loaded.Checkpoint.Applied == 60)
+			if _, older := again.log.Durable(); loaded.Checkpoint.Applied == 60 {
+				require.Zero(t, older, "a generation of the replaced history")
+			}
 			settle(t, again.disk, again.log)
 			_, after, _ := mustOpen(t, again.disk.crash(seed), testOptions())
 			require.Equal(t, loaded.Checkpoint.Applied, after.Checkpoint.Applied)
