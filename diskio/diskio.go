@@ -50,6 +50,7 @@ const (
 	Read          // read Length bytes at Offset; fewer only at the end of the file
 )
 
+// String returns the name of k.
 func (k Kind) String() string {
 	names := [...]string{"?", "write", "sync", "allocate", "truncate", "rename", "remove",
 		"syncdir", "makedir", "read"}
@@ -75,6 +76,7 @@ type Op struct {
 	Data   []byte // Write: immutable for ever once submitted
 }
 
+// String describes o in one line.
 func (o Op) String() string {
 	switch o.Kind {
 	case Write:

@@ -134,7 +134,8 @@ func (c *chooser) sector(d *Disk, n *inode, i, bit int) outcome {
 		return outcome(mood)
 	case mood == 2:
 		// The writes reached the media in the order of their place, up to some point.
-		if reached := keyed.Hash(c.seed, 7, n.key) % uint64(len(n.slots)*d.perPage); place > reached {
+		reached := keyed.Hash(c.seed, 7, n.key) % uint64(len(n.slots)*d.perPage)
+		if place > reached {
 			return older
 		}
 		return newer

@@ -42,6 +42,7 @@ const (
 	NumFaults
 )
 
+// String returns the words for k.
 func (k FaultKind) String() string {
 	names := [...]string{"sync fails", "sync lies", "write fails", "read fails", "disk full",
 		"latent sector", "bit rot", "zeroed sector", "lost write", "misdirected write"}
@@ -152,7 +153,10 @@ func (d *Disk) forget(n *inode) {
 		var kept sectorMask
 		for sector := range d.perPage {
 			place := uint64(i)*uint64(d.perPage) + uint64(sector)
-			if bit := sectorMask(1) << sector; s.dirty&bit != 0 &&
+			bit := sectorMask(1) << sector
+			// What lies beyond the size on the media is in no extent that a restart would find.
+			inside := int64(place+1)*int64(d.opt.Sector) <= n.mediaSize
+			if s.dirty&bit != 0 && inside &&
 				keyed.Chance(d.draw(SyncFails, n, 1+place), 1, 4) {
 				kept |= bit
 			}

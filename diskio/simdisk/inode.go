@@ -1,9 +1,6 @@
 package simdisk
 
-import (
-	"fmt"
-	"math/bits"
-)
+import "math/bits"
 
 // pageSize is the unit of the page cache in bytes, and of copying on write.
 const pageSize = 4096
@@ -20,16 +17,18 @@ type sectorMask uint8
 // bytes from inode.low on as zeros (a truncation that the media does not know yet).
 type slot struct {
 	cache, media           *page
-	middle                 *page      // an earlier unsynced content, which may be what a crash finds
-	cacheEpoch, mediaEpoch uint32     // the Disk.epoch at which the page was made
-	dirty                  sectorMask // written and not synced
-	forgotten              sectorMask // a failed sync dropped them: clean in the cache, not on media
-	lied                   sectorMask // dirty, though a sync reported them durable
+	middle                 *page  // an earlier unsynced content, which a crash may bring back
+	cacheEpoch, mediaEpoch uint32 // the Disk.epoch at which the page was made
+
+	dirty     sectorMask // written and not synced
+	forgotten sectorMask // dropped by a failed sync: clean in the cache, not on the media
+	lied      sectorMask // dirty, though a sync reported them durable
 }
 
 // inode is one file, or a directory, which has no content here.
 //
-// Invariants: bytes of a cache page beyond size are zero; low <= size; low <= mediaSize.
+// Invariants: bytes of a cache page beyond size are zero, and those of a media page beyond
+// mediaSize; low <= size; low <= mediaSize.
 type inode struct {
 	key       uint64 // keys the draws of this file; equal only for clones
 	isDir     bool
@@ -257,35 +256,6 @@ func (n *inode) reload() {
 	}
 	n.written = n.written[:0]
 	n.size, n.low = n.mediaSize, n.mediaSize
-}
-
-// check verifies the invariants of one file.
-func (d *Disk) check(name string, n *inode) error {
-	if n.low > n.size || n.low > n.mediaSize {
-		return fmt.Errorf("simdisk: %s: low %d, size %d, media %d", name, n.low, n.size, n.mediaSize)
-	}
-	if len(n.slots) < pages(n.size) {
-		return fmt.Errorf("simdisk: %s: %d pages for %d bytes", name, len(n.slots), n.size)
-	}
-	for i := range n.slots {
-		s := &n.slots[i]
-		cache, media := contents(s.cache), contents(s.media)
-		from := int64(i) * pageSize
-		clear(media[min(max(n.low-from, 0), pageSize):])
-		for sector := range d.perPage {
-			lo, hi := sector*d.opt.Sector, (sector+1)*d.opt.Sector
-			clean := (s.dirty|s.forgotten)&(1<<sector) == 0
-			if clean && string(cache[lo:hi]) != string(media[lo:hi]) {
-				return fmt.Errorf("simdisk: %s: clean sector %d of page %d differs", name, sector, i)
-			}
-		}
-		for at := max(n.size-from, 0); at < pageSize; at++ {
-			if cache[at] != 0 {
-				return fmt.Errorf("simdisk: %s: byte %d lies beyond %d", name, from+at, n.size)
-			}
-		}
-	}
-	return nil
 }
 
 func contents(p *page) page {

@@ -34,6 +34,7 @@ type Overlay struct {
 	bytes []byte // LostWrite, Misdirected: what the sector holds; never modified
 }
 
+// String describes o in one line.
 func (o Overlay) String() string {
 	return fmt.Sprintf("#%d %v in %s sector %d", o.ID, o.Kind, o.File, o.Sector)
 }
