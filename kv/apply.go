@@ -70,11 +70,6 @@ func (n *Node) applyCommitted(budget int) {
 	}
 }
 
-// moreToApply says whether a further step would find work.
-func (n *Node) moreToApply() bool {
-	return n.apply != nil || n.raft.CommitIndex() > n.applied
-}
-
 // applyEntry applies one entry, or starts an execution of it.
 func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 	if e.Index != n.applied+1 {

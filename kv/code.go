@@ -72,7 +72,8 @@ func (c Code) Text() string { return codeTexts[c] }
 // Maybe says whether a write that ended with c may have taken effect, now or later.
 func (c Code) Maybe() bool {
 	switch c {
-	case ErrDeadline, ErrTimeout, ErrTimeoutLeaderFail, ErrTimeoutConnLost, ErrStopped, ErrLeaderChanged:
+	case ErrDeadline, ErrTimeout, ErrTimeoutLeaderFail, ErrTimeoutConnLost, ErrStopped,
+		ErrLeaderChanged:
 		return true
 	}
 	return false

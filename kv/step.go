@@ -268,6 +268,9 @@ func (n *Node) advance() {
 
 // canApply says whether the next step would apply something without a further input.
 func (n *Node) canApply() bool {
+	if n.apply == nil && n.checkpointDue() && n.applied > n.raft.Durable() {
+		return false // apply waits for the log's sync, whose completion is an input
+	}
 	return n.apply != nil || n.raft.HasCommitted()
 }
 
