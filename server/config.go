@@ -1,0 +1,156 @@
+// A member's configuration: etcd's names and etcd's defaults, so that whoever knows how to start
+// etcd knows how to start this server.
+//
+// Only what takes effect today has a field here. The remaining flags of etcd live in
+// unsupported.go: their default value is accepted, any other value is refused by name, because a
+// setting that is silently ignored (a certificate, a quota) is worse than a server that does not
+// start.
+package server
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.uber.org/zap"
+)
+
+// The defaults that other code or messages refer to by name.
+const (
+	DefaultName           = "default"
+	DefaultInitialCluster = "default=http://localhost:2380"
+	DefaultPeerURL        = "http://localhost:2380"
+	DefaultClientURL      = "http://localhost:2379"
+	ClusterStateNew       = "new"
+	ClusterStateExisting  = "existing"
+
+	// Version is the etcd release whose API and behaviour this server offers. Clients (Kubernetes
+	// among them) compare it as a plain semantic version.
+	Version = "3.7.1"
+
+	maxElectionMillis   = 50000
+	defaultQuotaBytes   = 2 << 30
+	suggestedQuotaBytes = 8 << 30
+	suggestedRequest    = 10 << 20
+	// grpcOverheadBytes is what a message may be longer than max-request-bytes on the wire, so
+	// that a request slightly too large gets etcd's own error and not the transport's.
+	grpcOverheadBytes = 512 << 10
+)
+
+// Config is everything a member is told from outside. The zero value is not usable: start from
+// DefaultConfig.
+type Config struct {
+	Name string
+	// Dir is the data directory; empty means "<name>.etcd".
+	Dir string
+
+	ListenClientURLs    types.URLs
+	ListenPeerURLs      types.URLs
+	AdvertiseClientURLs types.URLs // nil is refused by Validate
+	AdvertisePeerURLs   types.URLs
+
+	InitialCluster      string
+	InitialClusterState string
+	InitialClusterToken string
+
+	HeartbeatMillis uint
+	ElectionMillis  uint
+
+	SnapshotCount          uint64 // applied entries between checkpoints
+	SnapshotCatchUpEntries uint64 // entries kept behind a checkpoint for slow followers
+
+	QuotaBytes           int64 // 0 is the default of 2 GiB, < 0 is none
+	MaxTxnOps            uint
+	MaxRequestBytes      uint
+	MaxConcurrentStreams uint32
+
+	KeepAliveMinTime  time.Duration
+	KeepAliveInterval time.Duration
+	KeepAliveTimeout  time.Duration
+
+	Logger     string
+	LogLevel   string
+	LogFormat  string
+	LogOutputs []string
+
+	EnablePprof bool
+
+	// Log replaces the logger that the fields above describe. Tests set it.
+	Log *zap.Logger
+	// ClientListeners and PeerListeners, when set, are used instead of listening on the URLs. A
+	// caller that needs free ports before the URLs are written down hands them in here.
+	ClientListeners []net.Listener
+	PeerListeners   []net.Listener
+}
+
+// DefaultConfig returns what the server runs with when it is told nothing.
+func DefaultConfig() Config {
+	return Config{
+		Name:                   DefaultName,
+		ListenClientURLs:       mustURLs(DefaultClientURL),
+		ListenPeerURLs:         mustURLs(DefaultPeerURL),
+		AdvertiseClientURLs:    mustURLs(DefaultClientURL),
+		AdvertisePeerURLs:      mustURLs(DefaultPeerURL),
+		InitialCluster:         DefaultInitialCluster,
+		InitialClusterState:    ClusterStateNew,
+		InitialClusterToken:    "etcd-cluster",
+		HeartbeatMillis:        100,
+		ElectionMillis:         1000,
+		SnapshotCount:          10000,
+		SnapshotCatchUpEntries: 5000,
+		MaxTxnOps:              128,
+		MaxRequestBytes:        1572864,
+		MaxConcurrentStreams:   4294967295,
+		KeepAliveMinTime:       5 * time.Second,
+		KeepAliveInterval:      2 * time.Hour,
+		KeepAliveTimeout:       20 * time.Second,
+		Logger:                 "zap",
+		LogLevel:               "info",
+		LogFormat:              "json",
+		LogOutputs:             []string{"default"},
+	}
+}
+
+// dataDir is where the member's files live.
+func (c *Config) dataDir() string {
+	if c.Dir != "" {
+		return c.Dir
+	}
+	return c.Name + ".etcd"
+}
+
+// quota is the effective limit of retained data in bytes; < 0 is none.
+func (c *Config) quota() int64 {
+	if c.QuotaBytes == 0 {
+		return defaultQuotaBytes
+	}
+	return c.QuotaBytes
+}
+
+// requestTimeout bounds every request from inside: five seconds for the work and two elections.
+func (c *Config) requestTimeout() time.Duration {
+	return 5*time.Second + 2*time.Duration(c.ElectionMillis)*time.Millisecond
+}
+
+// initialClusterFromName is the initial cluster of a member that was told its name only.
+func (c *Config) initialClusterFromName() string {
+	pairs := make([]string, 0, len(c.AdvertisePeerURLs))
+	for _, u := range c.AdvertisePeerURLs {
+		pairs = append(pairs, c.Name+"="+u.String())
+	}
+	return strings.Join(pairs, ",")
+}
+
+func mustURLs(raw ...string) types.URLs {
+	urls := make(types.URLs, 0, len(raw))
+	for _, r := range raw {
+		u, err := url.Parse(r)
+		if err != nil {
+			panic("server: bad URL constant " + r)
+		}
+		urls = append(urls, *u)
+	}
+	return urls
+}

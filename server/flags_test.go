@@ -1,0 +1,173 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestFlagsAreReadInEveryForm(t *testing.T) {
+	for _, args := range [][]string{
+		{"--name", "a", "--heartbeat-interval", "50", "--enable-pprof"},
+		{"--name=a", "--heartbeat-interval=50", "--enable-pprof=true"},
+		{"-name", "a", "-heartbeat-interval=50", "-enable-pprof"},
+	} {
+		f, err := ParseFlags(args, nil)
+		require.NoError(t, err, "%v", args)
+		require.Equal(t, "a", f.Config.Name)
+		require.EqualValues(t, 50, f.Config.HeartbeatMillis)
+		require.True(t, f.Config.EnablePprof)
+		require.Equal(t, "a=http://localhost:2380", f.Config.InitialCluster)
+		require.Equal(t, "a.etcd", f.Config.dataDir())
+	}
+}
+
+func TestValuesThatLookLikeFlagsStayValues(t *testing.T) {
+	f, err := ParseFlags([]string{"-quota-backend-bytes", "-1", "-name", "-odd"}, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, -1, f.Config.QuotaBytes)
+	require.Equal(t, "-odd", f.Config.Name)
+}
+
+func TestDefaultsAreAValidConfiguration(t *testing.T) {
+	f, err := ParseFlags(nil, nil)
+	require.NoError(t, err)
+	require.NoError(t, f.Config.Validate())
+	require.Equal(t, DefaultConfig(), f.Config)
+	require.EqualValues(t, 2<<30, f.Config.quota())
+}
+
+func TestEnvironmentStandsInForFlags(t *testing.T) {
+	f, err := ParseFlags([]string{"--data-dir=d"},
+		[]string{"ETCD_NAME=b", "ETCD_VERSION=3.7.1", "ETCD_NO_SUCH=1", "PATH=/bin"})
+	require.NoError(t, err)
+	require.Equal(t, "b", f.Config.Name)
+	require.Equal(t, []Notice{
+		{"info", "recognized and used environment variable",
+			[][2]string{{"variable-name", "ETCD_NAME"}, {"variable-value", "b"}}},
+		{"warn", "unrecognized environment variable",
+			[][2]string{{"environment-variable", "ETCD_NO_SUCH=1"}}},
+	}, f.Notices)
+}
+
+func TestFlagAndEnvironmentTogetherAreRefused(t *testing.T) {
+	_, err := ParseFlags([]string{"--name=a"}, []string{"ETCD_NAME=a"})
+	var conflict *ConflictError
+	require.ErrorAs(t, err, &conflict)
+	require.Equal(t, "ETCD_NAME", conflict.Variable)
+	require.EqualError(t, err, "conflicting environment variable is shadowed by corresponding "+
+		"command-line flag (either unset environment variable or disable flag))")
+}
+
+// refusals lists what is wrong with a command line: the exit status and what is said about it.
+func refusals() []struct {
+	args   []string
+	status int
+	text   string
+} {
+	return []struct {
+		args   []string
+		status int
+		text   string
+	}{
+		{[]string{"--no-such-flag"}, 2, "unknown flag: --no-such-flag"},
+		{[]string{"--experimental-x=1"}, 2, "unknown flag"},
+		{[]string{"--heartbeat-interval=soon"}, 2, "invalid argument"},
+		{[]string{"--initial-cluster-state=old"}, 2, "invalid value"},
+		{[]string{"--listen-client-urls=ftp://1.2.3.4:1"}, 2,
+			"URL scheme must be http, https, unix, or unixs: ftp://1.2.3.4:1"},
+		{[]string{"--v2-deprecation"}, 2, "flag needs an argument"},
+		{[]string{"--name=a", "extra"}, 1, `\"extra\" is not a valid flag`},
+		{[]string{"--listen-client-urls=http://127.0.0.1:1"}, 1,
+			"--advertise-client-urls is required when --listen-client-urls is set explicitly"},
+		{[]string{"--listen-peer-urls=http://example.com:1"}, 1,
+			"expected IP in URL for binding (http://example.com:1)"},
+		{[]string{"--heartbeat-interval=0"}, 1, "--heartbeat-interval must be >0 (set to 0ms)"},
+		{[]string{"--election-timeout=400"}, 1, "--election-timeout[400ms] should be at least " +
+			"as 5 times as --heartbeat-interval[100ms]"},
+		{[]string{"--election-timeout=60000"}, 1, "--election-timeout[60000ms] is too long, " +
+			"and should be set less than 50000ms"},
+		{[]string{"--log-format=xml"}, 1,
+			"unknown log format: xml, supported values json, console"},
+		{[]string{"--logger=capnslog"}, 1, "--logger=capnslog is removed in v3.5"},
+		{[]string{"--log-outputs=default,stdout"}, 1,
+			`multi logoutput for \"default\" is not supported yet`},
+		{[]string{"--unsafe-no-fsync"}, 1, "--unsafe-no-fsync is not supported yet by detcd"},
+		{[]string{"--cert-file=x"}, 1, "--cert-file is not supported yet by detcd"},
+		{[]string{"--listen-peer-urls=https://127.0.0.1:1"}, 1,
+			`scheme \"https\" is not supported yet by detcd`},
+	}
+}
+
+func TestWrongCommandLinesEndWithEtcdsStatusAndWords(t *testing.T) {
+	for _, r := range refusals() {
+		read, restore := captureStderr(t)
+		var out, errs bytes.Buffer
+		status := Main(r.args, &out, &errs)
+		restore()
+		require.Equal(t, r.status, status, "%v", r.args)
+		said := errs.String() + read()
+		require.Contains(t, said, r.text, "%v", r.args)
+		if r.status == 1 {
+			require.Contains(t, said, "failed to verify flags")
+		} else {
+			require.Contains(t, said, "Usage:")
+		}
+		require.Empty(t, out.String())
+	}
+}
+
+func TestDefaultValuesOfUnsupportedFlagsAreAccepted(t *testing.T) {
+	var args []string
+	for _, p := range parkedFlags() {
+		args = append(args, "--"+p.name+"="+p.preset)
+		for _, v := range p.harmless {
+			args = append(args, "--"+p.name+"="+v)
+		}
+	}
+	for _, name := range ignoredFlags() {
+		args = append(args, "--"+name+"=anything")
+	}
+	_, err := ParseFlags(args, nil)
+	require.NoError(t, err)
+	_, err = ParseFlags([]string{"--compact-hash-check-time=60s", "--pre-vote"}, nil)
+	require.NoError(t, err)
+}
+
+func TestEveryFlagOfEtcdIsKnown(t *testing.T) {
+	f := &Flags{Config: DefaultConfig()}
+	f.define()
+	effective := 26
+	require.Equal(t, 113, effective+len(parkedFlags()))
+	count := 0
+	f.set.VisitAll(func(*flagInfo) { count++ })
+	require.Equal(t, effective+len(parkedFlags())+len(ignoredFlags()), count)
+}
+
+func TestVersionAndHelpEndWithSuccess(t *testing.T) {
+	var out, errs bytes.Buffer
+	require.Zero(t, Main([]string{"--version"}, &out, &errs))
+	require.Regexp(t, `\Aetcd Version: 3\.7\.1\nGit SHA: \w+\nGo Version: go\S+( \S+)*\n`+
+		`Go OS/Arch: \w+/\w+\n\z`, out.String())
+	out.Reset()
+	require.Zero(t, Main([]string{"-h"}, &out, &errs))
+	require.Contains(t, out.String(), "--initial-cluster")
+	require.Empty(t, errs.String())
+}
+
+func TestLogLinesHaveEtcdsShape(t *testing.T) {
+	read, restore := captureStderr(t)
+	cfg := DefaultConfig()
+	lg, err := NewLogger(&cfg)
+	require.NoError(t, err)
+	lg.Info("hello")
+	restore()
+	var line map[string]any
+	require.NoError(t, json.Unmarshal([]byte(read()), &line))
+	require.Equal(t, "info", line["level"])
+	require.Equal(t, "hello", line["msg"])
+	require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d{4})$`, line["ts"])
+	require.Regexp(t, `^server/flags_test\.go:\d+$`, line["caller"])
+}

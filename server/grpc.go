@@ -1,0 +1,114 @@
+// The gRPC server: its options and its services.
+//
+// The handlers are registered by hand on etcd's method names instead of through generated code,
+// because the generated ones decode every request into a struct and encode every answer from one.
+// A method that is not registered answers Unimplemented with gRPC's stock text, as etcd does for
+// methods it does not have.
+package server
+
+import (
+	"math"
+	"runtime"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/detcd/detcd/kv"
+)
+
+const (
+	// streamWindow and connectionWindow are large enough for a whole request of the default size,
+	// so that no request waits for a window update; naming them turns the bandwidth probing off.
+	streamWindow     = 1 << 20
+	connectionWindow = 4 << 20
+	transportBuffer  = 64 << 10
+	workersPerCPU    = 128
+)
+
+func grpcOptions(c *Config) []grpc.ServerOption {
+	maxStreams := min(c.MaxConcurrentStreams, math.MaxUint32)
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(codec{}),
+		grpc.MaxRecvMsgSize(int(c.MaxRequestBytes) + grpcOverheadBytes),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(maxStreams),
+		// Most handlers sleep until their write is committed, so workers are many; what finds no
+		// free worker gets a goroutine of its own.
+		grpc.NumStreamWorkers(uint32(workersPerCPU * runtime.GOMAXPROCS(0))),
+		grpc.SharedWriteBuffer(true),
+		grpc.WriteBufferSize(transportBuffer),
+		grpc.ReadBufferSize(transportBuffer),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connectionWindow),
+	}
+	if c.KeepAliveMinTime > 0 {
+		opts = append(opts, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: c.KeepAliveMinTime,
+		}))
+	}
+	if c.KeepAliveInterval > 0 && c.KeepAliveTimeout > 0 {
+		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time:    c.KeepAliveInterval,
+			Timeout: c.KeepAliveTimeout,
+		}))
+	}
+	return opts
+}
+
+// newGRPC returns the server with every service that exists.
+func newGRPC(c *Config, l *loop) *grpc.Server {
+	s := grpc.NewServer(grpcOptions(c)...)
+	svc := &service{
+		loop:     l,
+		statuses: newStatuses(),
+		edge:     newEdgeErrors(),
+	}
+	for _, desc := range svc.descriptions() {
+		s.RegisterService(&desc, svc)
+	}
+	grpc_health_v1.RegisterHealthServer(s, newHealth())
+	return s
+}
+
+// service answers etcd's methods. It is shared by all RPCs and never changes.
+type service struct {
+	loop     *loop
+	statuses *statuses
+	edge     edgeErrors
+}
+
+func (s *service) descriptions() []grpc.ServiceDesc {
+	return []grpc.ServiceDesc{
+		{
+			ServiceName: "etcdserverpb.KV",
+			HandlerType: (*any)(nil),
+			Streams: []grpc.StreamDesc{
+				s.passing("Range", kv.MethodRange),
+				s.passing("Put", kv.MethodPut),
+				s.passing("DeleteRange", kv.MethodDeleteRange),
+				s.passing("Txn", kv.MethodTxn),
+				s.passing("Compact", kv.MethodCompact),
+			},
+			Metadata: "rpc.proto",
+		},
+		{
+			ServiceName: "etcdserverpb.Cluster",
+			HandlerType: (*any)(nil),
+			Streams:     []grpc.StreamDesc{s.passing("MemberList", kv.MethodMemberList)},
+			Metadata:    "rpc.proto",
+		},
+		{
+			ServiceName: "etcdserverpb.Maintenance",
+			HandlerType: (*any)(nil),
+			Streams: []grpc.StreamDesc{
+				s.passing("Status", kv.MethodStatus),
+				s.passing("Hash", kv.MethodHash),
+				s.passing("HashKV", kv.MethodHashKV),
+				s.passing("MoveLeader", kv.MethodMoveLeader),
+				{StreamName: "Alarm", Handler: s.alarm},
+			},
+			Metadata: "rpc.proto",
+		},
+	}
+}

@@ -1,0 +1,305 @@
+// The loop: the one goroutine that owns the node. It turns everything that waited into one step,
+// performs what the step wants, and sleeps when there is nothing to do.
+//
+// Invariant: nothing in here waits for a device, a socket or a client. Answers go into channels
+// that have room, messages into buffers that drop, disk operations into queues.
+package server
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/raft"
+)
+
+const (
+	// turnInputs bounds a turn, so that a tick is never late by more than one of them.
+	turnInputs = 4096
+	// sweepEvery is how often calls are looked for that the node has not answered in time.
+	sweepEvery = time.Second
+)
+
+// network is the network door together with the news of who is on it.
+type network interface {
+	kv.Network
+	follower
+}
+
+// follower is told of the membership after every turn that may have changed it.
+type follower interface{ update(members []kv.Member) }
+
+type loop struct {
+	log     *zap.Logger
+	driver  kv.Driver
+	inbox   *inbox
+	calls   *callPool
+	limits  kv.Limits
+	cluster uint64 // the cluster's id
+	tick    time.Duration
+	// overdue is how long a call may be unanswered before the loop answers it.
+	overdue time.Duration
+	start   time.Time // origin of the monotonic clock
+
+	desk      desk
+	lastSweep time.Duration
+
+	members follower
+
+	state   atomic.Pointer[kv.State] // as of the last tick or the last turn that said something
+	ready   chan struct{}            // closed when the node is ready to serve
+	stop    chan struct{}            // closed to end the loop
+	stopped chan struct{}            // closed when the loop has ended
+	halted  chan struct{}            // closed when the node has stopped by itself
+	reason  string                   // why; valid once halted is closed
+	stale   bool                     // state is to be published after this turn
+}
+
+func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration) *loop {
+	return &loop{
+		log:     log,
+		inbox:   newInbox(),
+		calls:   newCallPool(),
+		limits:  cfg.Limits,
+		cluster: cfg.Cluster,
+		tick:    time.Duration(cfg.TickNanos),
+		overdue: requestTimeout + requestTimeout/2,
+		start:   time.Now(),
+		ready:   make(chan struct{}),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+		halted:  make(chan struct{}),
+	}
+}
+
+// run is the loop. node and the doors are set before; it returns when stop is closed or the node
+// halts.
+func (l *loop) run(node *kv.Node, disk diskio.Disk, network network) {
+	defer close(l.stopped)
+	l.members = network
+	l.driver = kv.Driver{Node: node, Disk: disk, Network: network, Edge: l}
+	l.publish()
+	ticker := time.NewTicker(l.tick)
+	defer ticker.Stop()
+	var spare batch
+	again, due := false, true
+	for !l.over() {
+		mayRest := restWhenEmpty
+		if again || due {
+			mayRest = keepGoing
+		}
+		work, some := l.inbox.swap(spare, mayRest)
+		if !some {
+			select {
+			case <-l.inbox.wake:
+			case <-ticker.C:
+				l.inbox.rise()
+				due = true
+			case <-l.stop:
+				l.inbox.rise()
+			}
+			continue
+		}
+		again, due = l.turns(&work, again, due, ticker)
+		work.reset()
+		spare = work
+	}
+	l.shut()
+}
+
+// publishFirst makes the state known before anybody can ask for it. The loop must not run yet.
+func (l *loop) publishFirst(node *kv.Node) {
+	state := node.State()
+	l.state.Store(&state)
+}
+
+// turns steps the node through a batch, in pieces when it is long. What is due goes last in each:
+// a member that was paused hears its leader before it notices how late it is. It says what is
+// wanted and due next.
+func (l *loop) turns(work *batch, again, due bool, ticker *time.Ticker) (bool, bool) {
+	l.admit(work)
+	if again {
+		work.inputs = append(work.inputs, kv.Input{Kind: kv.InputAgain})
+	}
+	inputs := work.inputs
+	again = false
+	for (len(inputs) > 0 || due) && !l.over() {
+		n := min(len(inputs), turnInputs)
+		piece := inputs[:n:n]
+		inputs = inputs[n:]
+		if due {
+			piece = append(piece, l.tickInput())
+		}
+		more, _ := l.driver.Turn(piece)
+		again = more || again
+		if due || l.stale {
+			l.stale = false
+			l.publish()
+			l.sweep()
+		}
+		select {
+		case <-ticker.C:
+			due = true
+		default:
+			due = false
+		}
+		if due && len(inputs) == 0 {
+			break
+		}
+	}
+	return again, due
+}
+
+// admit gives every request its token.
+func (l *loop) admit(work *batch) {
+	if len(work.calls) == 0 {
+		return
+	}
+	now := int64(l.now())
+	next := 0
+	for i := range work.inputs {
+		if work.inputs[i].Kind != kv.InputRequest {
+			continue
+		}
+		c := work.calls[next]
+		next++
+		c.turn = now
+		work.inputs[i].Request.Token = l.desk.admit(c)
+	}
+}
+
+func (l *loop) over() bool {
+	select {
+	case <-l.halted:
+		return true
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// now is the monotonic clock in nanoseconds since the loop was made.
+func (l *loop) now() time.Duration { return time.Since(l.start) }
+
+func (l *loop) tickInput() kv.Input {
+	now := time.Now()
+	return kv.Input{Kind: kv.InputTick, Mono: int64(now.Sub(l.start)), Wall: now.UnixNano()}
+}
+
+// publish lets other goroutines see the node's state.
+func (l *loop) publish() {
+	s := l.driver.Node.State()
+	l.state.Store(&s)
+	l.members.update(s.Members)
+	if s.Ready && !isClosed(l.ready) {
+		close(l.ready)
+	}
+}
+
+// sweep answers calls that the node keeps for longer than any request may take. The node times its
+// requests out by itself; this is the guarantee that a client waits for a bounded time even so.
+func (l *loop) sweep() {
+	now := l.now()
+	if now-l.lastSweep < sweepEvery {
+		return
+	}
+	l.lastSweep = now
+	late := l.desk.overdue(int64(now - l.overdue))
+	if len(late) > 0 {
+		l.log.Warn("answered requests that took too long", zap.Int("requests", len(late)))
+	}
+	for _, c := range late {
+		l.settle(c, kv.Answer{Code: kv.ErrTimeout})
+	}
+}
+
+// shut answers everybody who still waits.
+func (l *loop) shut() {
+	l.inbox.close()
+	work, _ := l.inbox.swap(batch{}, keepGoing)
+	l.admit(&work)
+	for _, c := range l.desk.overdue(math.MaxInt64) {
+		l.settle(c, kv.Answer{Code: kv.ErrStopped})
+	}
+}
+
+// do sends a request through the node and waits for its outcome, on the caller's goroutine. It
+// fills in c.answer. It says false when ctx has ended first; the call is then lost to the caller.
+func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
+	request := &kv.Request{Method: method, Raw: c.raw}
+	if code := l.inbox.request(request, c); code != kv.OK {
+		c.answer = kv.Answer{Code: code}
+		return true
+	}
+	if !c.wait(ctx) {
+		return false
+	}
+	if c.granted {
+		view := c.read.View
+		c.answer = c.read.Run()
+		l.inbox.viewEnd(view)
+	}
+	return true
+}
+
+// Answer completes the call that a waits for.
+func (l *loop) Answer(a kv.Answer) {
+	if c := l.desk.leave(a.Token); c != nil {
+		l.settle(c, a)
+	}
+}
+
+func (l *loop) settle(c *call, a kv.Answer) {
+	c.answer = a
+	if !c.settle() {
+		l.calls.give(c)
+	}
+}
+
+// Read hands a read to the goroutine that asked for it. If nobody waits any more the view is given
+// back at once.
+func (l *loop) Read(r kv.Read) {
+	c := l.desk.leave(r.Token)
+	if c == nil {
+		l.inbox.viewEnd(r.View)
+		return
+	}
+	c.read, c.granted = r, true
+	if !c.settle() {
+		l.inbox.viewEnd(r.View)
+		l.calls.give(c)
+	}
+}
+
+// Note logs what the node wants people to know; such a turn changed something worth publishing.
+func (l *loop) Note(n kv.Note) {
+	l.stale = true
+	logNote(l.log, n)
+}
+
+// Halt ends the loop: the node has stopped for good.
+func (l *loop) Halt(reason string) {
+	l.reason = reason
+	close(l.halted)
+}
+
+// leads says whether this member leads, and whether a leader is known, as of the last tick.
+func (l *loop) leads() (leading, known bool) {
+	s := l.state.Load()
+	return s.Raft.Role == raft.Leader, s.Raft.Leader != 0
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

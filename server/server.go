@@ -1,0 +1,288 @@
+// Package server is the production world: it puts a kv.Node between real clients, real peers and a
+// real disk.
+//
+// One goroutine owns the node (loop.go); everything else brings it inputs or carries out its
+// effects: gRPC and HTTP for clients (grpc.go, http.go), a framed transport for peers (peers.go,
+// peerlink.go), the operating system's disk behind diskio. This is the only part of the store that
+// knows goroutines, sockets, clocks and flags, and it decides nothing about data: whatever could be
+// wrong about a write or a read is decided in kv, where the simulator can see it.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"github.com/detcd/detcd/diskio/osdisk"
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/raft"
+)
+
+// Server is one running member.
+type Server struct {
+	cfg Config
+	log *zap.Logger
+	// unlock gives the data directory back; nil while it is not ours.
+	unlock func() error
+	disk   *osdisk.Disk
+	loop   *loop
+
+	peers   *peers
+	grpc    *grpc.Server
+	clients []net.Listener
+	peerIn  []net.Listener
+
+	splitters []*splitter
+	https     []*http.Server
+	peerConns []*handedListener
+	serving   sync.WaitGroup
+	stopServe chan struct{}
+	served    chan struct{} // closed when clients are being served
+	settled   chan struct{} // closed when it is clear whether they will be
+	stopOnce  sync.Once
+}
+
+// Start opens the data directory and the ports and returns a member that is on its way to serve;
+// Ready says when it does. On an error nothing is left behind: no port, no lock, no goroutine.
+func Start(cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, stopServe: make(chan struct{}),
+		served: make(chan struct{}), settled: make(chan struct{})}
+	if s.log == nil {
+		lg, err := NewLogger(&cfg)
+		if err != nil {
+			return nil, err
+		}
+		s.log = lg
+	}
+	if err := s.open(); err != nil {
+		s.release()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open does what can fail, in the order that leaves the least behind: ports first, then the
+// directory.
+func (s *Server) open() error {
+	if err := s.listen(); err != nil {
+		return err
+	}
+	start, err := s.takeDataDir()
+	if err != nil {
+		return err
+	}
+	nodeConfig := s.nodeConfig(start)
+	s.logStart(&nodeConfig)
+	s.loop = newLoop(s.log, &nodeConfig, s.cfg.requestTimeout())
+	s.disk, err = osdisk.Open(filepath.Join(s.cfg.dataDir(), memberDir), osdisk.Options{},
+		s.loop.inbox.completion)
+	if err != nil {
+		return err
+	}
+	node, err := kv.Open(nodeConfig, s.disk)
+	if err != nil {
+		return err
+	}
+	s.peers = newPeers(s.log, start.identity, s.loop.inbox, &nodeConfig.Limits)
+	s.grpc = newGRPC(&s.cfg, s.loop)
+	s.loop.publishFirst(node)
+	go s.loop.run(node, s.disk, s.peers)
+	s.servePeers()
+	go s.serveClients()
+	return nil
+}
+
+// listen opens the ports, or takes those that the caller has opened.
+func (s *Server) listen() error {
+	var err error
+	if s.peerIn, err = listenAll(s.cfg.PeerListeners, s.cfg.ListenPeerURLs); err != nil {
+		return err
+	}
+	s.clients, err = listenAll(s.cfg.ClientListeners, s.cfg.ListenClientURLs)
+	return err
+}
+
+func listenAll(given []net.Listener, urls types.URLs) ([]net.Listener, error) {
+	if len(given) > 0 {
+		return given, nil
+	}
+	var out []net.Listener
+	for i := range urls {
+		l, err := net.Listen("tcp", urls[i].Host)
+		if err != nil {
+			for _, l := range out {
+				_ = l.Close()
+			}
+			return nil, err
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// takeDataDir makes sure that the data directory is ours, locks it, and says who lives there.
+func (s *Server) takeDataDir() (*bootstrap, error) {
+	dir := s.cfg.dataDir()
+	founded, foundErr := newBootstrap(&s.cfg)
+	// Everything that can be refused is refused before the directory is made, and is looked at
+	// again under the lock, because another process may have been faster.
+	if _, err := s.resident(founded, foundErr); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, memberDir), privateDir); err != nil {
+		return nil, err
+	}
+	unlock, err := osdisk.Lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.unlock = unlock
+	b, err := s.resident(founded, foundErr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := readIdentity(dir); errors.Is(err, errFresh) {
+		return b, writeIdentity(dir, b.identity)
+	}
+	return b, nil
+}
+
+// resident says who lives in the data directory, or will. founded is what the initial-* settings
+// describe; they count only until the node has written its first state.
+func (s *Server) resident(founded *bootstrap, foundErr error) (*bootstrap, error) {
+	dir := s.cfg.dataDir()
+	if err := refuseEtcd(dir); err != nil {
+		return nil, err
+	}
+	lived, err := readIdentity(dir)
+	fresh := errors.Is(err, errFresh)
+	switch {
+	case err != nil && !fresh:
+		return nil, err
+	case !fresh && !errors.Is(refuseHeadless(dir), errFresh):
+		return &bootstrap{identity: lived}, nil
+	case foundErr != nil:
+		return nil, foundErr
+	case fresh && s.unlock == nil:
+		return founded, founded.alreadyLived()
+	case !fresh && founded.identity != lived:
+		return nil, fmt.Errorf("data directory %s belongs to member %v of cluster %x, not to "+
+			"member %v of cluster %x", dir, lived.member, lived.cluster,
+			founded.identity.member, founded.identity.cluster)
+	}
+	return founded, nil
+}
+
+// ticksPerHeartbeat is how finely the node's time is divided: elections are drawn in ticks, and
+// draws that are too coarse collide.
+const ticksPerHeartbeat = 5
+
+// nodeConfig translates the configuration into the node's terms.
+func (s *Server) nodeConfig(b *bootstrap) kv.Config {
+	c := &s.cfg
+	lim := kv.DefaultLimits()
+	lim.MaxRequestBytes = int(c.MaxRequestBytes)
+	lim.MaxTxnOps = int(c.MaxTxnOps)
+	lim.QuotaBytes = c.quota()
+	lim.CheckpointCount = max(lim.CheckpointCount, int64(c.SnapshotCount))
+	lim.CatchUpEntries = int64(c.SnapshotCatchUpEntries)
+	tick := time.Duration(c.HeartbeatMillis) * time.Millisecond / ticksPerHeartbeat
+	return kv.Config{
+		Cluster:        b.identity.cluster,
+		Member:         b.identity.member,
+		Members:        b.members,
+		Name:           c.Name,
+		ClientURLs:     c.AdvertiseClientURLs.StringSlice(),
+		Seed:           b.identity.cluster,
+		TickNanos:      int64(tick),
+		HeartbeatTicks: ticksPerHeartbeat,
+		ElectionTicks:  int(c.ElectionMillis * ticksPerHeartbeat / c.HeartbeatMillis),
+		Version:        Version,
+		Limits:         lim,
+	}
+}
+
+func (s *Server) logStart(n *kv.Config) {
+	c := &s.cfg
+	s.log.Info("starting an etcd server",
+		zap.String("etcd-version", Version),
+		zap.String("git-sha", gitSHA()),
+		zap.String("name", c.Name),
+		zap.String("data-dir", c.dataDir()),
+		zap.Stringer("local-member-id", n.Member),
+		zap.String("cluster-id", fmt.Sprintf("%x", n.Cluster)),
+		zap.Duration("heartbeat-interval", time.Duration(c.HeartbeatMillis)*time.Millisecond),
+		zap.Duration("election-timeout", time.Duration(c.ElectionMillis)*time.Millisecond),
+		zap.Uint64("snapshot-count", c.SnapshotCount),
+		zap.Uint64("snapshot-catchup-entries", c.SnapshotCatchUpEntries),
+		zap.Strings("initial-advertise-peer-urls", c.AdvertisePeerURLs.StringSlice()),
+		zap.Strings("listen-peer-urls", addresses(s.peerIn)),
+		zap.Strings("advertise-client-urls", c.AdvertiseClientURLs.StringSlice()),
+		zap.Strings("listen-client-urls", addresses(s.clients)),
+		zap.String("initial-cluster", c.InitialCluster),
+		zap.String("initial-cluster-state", c.InitialClusterState),
+		zap.String("initial-cluster-token", c.InitialClusterToken),
+		zap.Int64("quota-backend-bytes", c.quota()),
+		zap.Uint("max-request-bytes", c.MaxRequestBytes),
+		zap.Uint32("max-concurrent-streams", c.MaxConcurrentStreams),
+		zap.Bool("pre-vote", true),
+		zap.String("v2-deprecation", "write-only"))
+	if c.quota() > suggestedQuotaBytes {
+		s.log.Warn("quota exceeds the suggested maximum",
+			zap.Int64("quota-size-bytes", c.quota()),
+			zap.Int64("quota-maximum-size-bytes", suggestedQuotaBytes))
+	}
+	if c.MaxRequestBytes > suggestedRequest {
+		s.log.Warn("exceeded recommended request limit",
+			zap.Uint("max-request-bytes", c.MaxRequestBytes),
+			zap.Int("recommended-request-bytes", suggestedRequest))
+	}
+}
+
+func addresses(listeners []net.Listener) []string {
+	var out []string
+	for _, l := range listeners {
+		out = append(out, "http://"+l.Addr().String())
+	}
+	return out
+}
+
+// Ready is closed when clients are being served: recovery is durable, a leader is known and this
+// member has published itself.
+func (s *Server) Ready() <-chan struct{} { return s.served }
+
+// Halted is closed when the node has stopped by itself; Reason then says why.
+func (s *Server) Halted() <-chan struct{} { return s.loop.halted }
+
+// Reason says why the node has stopped. It is valid once Halted is closed.
+func (s *Server) Reason() string { return s.loop.reason }
+
+// State is the node's state as of the last tick.
+func (s *Server) State() kv.State { return *s.loop.state.Load() }
+
+// ClientAddrs are the addresses that clients can dial.
+func (s *Server) ClientAddrs() []string {
+	var out []string
+	for _, l := range s.clients {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
+// leading says whether this member leads a cluster that has others.
+func (s *Server) leading() bool {
+	st := s.loop.state.Load()
+	return st.Raft.Role == raft.Leader && len(st.Raft.Config.Voters) > 1
+}

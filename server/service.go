@@ -1,0 +1,93 @@
+// How one RPC runs: metadata, validation, the node, the outcome.
+//
+// The methods are described to gRPC as streams with one message each way. That is what gRPC makes
+// of a unary method anyway, and it lets the handler bring its own pooled buffers.
+package server
+
+import (
+	"context"
+	"unicode/utf8"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/detcd/detcd/kv"
+)
+
+// passing describes a method whose request bytes go to the node as they are.
+func (s *service) passing(name string, method kv.Method) grpc.StreamDesc {
+	return grpc.StreamDesc{
+		StreamName: name,
+		Handler: func(_ any, stream grpc.ServerStream) error {
+			return s.pass(stream, method)
+		},
+	}
+}
+
+func (s *service) pass(stream grpc.ServerStream, method kv.Method) error {
+	c := s.loop.calls.take()
+	if err := stream.RecvMsg(c); err != nil {
+		s.loop.calls.give(c)
+		return err
+	}
+	ctx := stream.Context()
+	err := s.checkMetadata(ctx)
+	if err == nil {
+		err = s.statuses[kv.Validate(method, c.raw, &s.loop.limits)]
+	}
+	if err == nil {
+		if !s.loop.do(ctx, method, c) {
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		err = s.statuses[c.answer.Code]
+	}
+	if err == nil {
+		c.reply = c.answer.Body
+		err = stream.SendMsg(c)
+	}
+	s.loop.calls.give(c)
+	return err
+}
+
+// checkMetadata honours what a client says beside its request.
+func (s *service) checkMetadata(ctx context.Context) error {
+	for _, v := range metadata.ValueFromIncomingContext(ctx, "client-api-version") {
+		if !utf8.ValidString(v) {
+			return s.edge.clientVersion
+		}
+	}
+	for _, v := range metadata.ValueFromIncomingContext(ctx, "hasleader") {
+		if v != "true" {
+			break
+		}
+		if _, known := s.loop.leads(); !known {
+			return s.statuses[kv.ErrNoLeader]
+		}
+	}
+	return nil
+}
+
+// alarm answers the listing of alarms, which health checks ask for. No alarm exists yet; raising
+// one by hand is refused.
+func (s *service) alarm(_ any, stream grpc.ServerStream) error {
+	var request pb.AlarmRequest
+	if err := stream.RecvMsg(&request); err != nil {
+		return err
+	}
+	if err := s.checkMetadata(stream.Context()); err != nil {
+		return err
+	}
+	if request.GetAction() != pb.AlarmRequest_GET {
+		return status.Error(codes.Unimplemented, "alarms cannot be raised or disarmed yet")
+	}
+	state := s.loop.state.Load()
+	return stream.SendMsg(&pb.AlarmResponse{Header: &pb.ResponseHeader{
+		ClusterId: s.loop.cluster,
+		MemberId:  uint64(state.Raft.ID),
+		Revision:  int64(state.Revision),
+		RaftTerm:  uint64(state.Raft.Term),
+	}})
+}

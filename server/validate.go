@@ -1,0 +1,104 @@
+// What makes a configuration impossible, in etcd's words: operators and tools know the texts.
+//
+// Nothing here touches the disk or the network; what depends on either is found when the member
+// starts.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"go.etcd.io/etcd/client/pkg/v3/types"
+)
+
+// ErrAdvertiseClientURLs says that a member listens for clients at a place of its own without
+// telling anybody where that is.
+var ErrAdvertiseClientURLs = errors.New(
+	"--advertise-client-urls is required when --listen-client-urls is set explicitly")
+
+// Validate checks the configuration as far as that needs neither disk nor network.
+func (c *Config) Validate() error {
+	if err := c.validateLogging(); err != nil {
+		return err
+	}
+	for _, urls := range []types.URLs{c.ListenPeerURLs, c.ListenClientURLs} {
+		if err := checkBindable(urls); err != nil {
+			return err
+		}
+	}
+	if err := c.validatePlaintext(); err != nil {
+		return err
+	}
+	if c.HeartbeatMillis == 0 {
+		return fmt.Errorf("--heartbeat-interval must be >0 (set to %dms)", c.HeartbeatMillis)
+	}
+	if c.ElectionMillis == 0 {
+		return fmt.Errorf("--election-timeout must be >0 (set to %dms)", c.ElectionMillis)
+	}
+	if 5*c.HeartbeatMillis > c.ElectionMillis {
+		return fmt.Errorf("--election-timeout[%vms] should be at least as 5 times as "+
+			"--heartbeat-interval[%vms]", c.ElectionMillis, c.HeartbeatMillis)
+	}
+	if c.ElectionMillis > maxElectionMillis {
+		return fmt.Errorf("--election-timeout[%vms] is too long, and should be set less than %vms",
+			c.ElectionMillis, maxElectionMillis)
+	}
+	if len(c.ListenClientURLs) > 0 && len(c.AdvertiseClientURLs) == 0 {
+		return ErrAdvertiseClientURLs
+	}
+	return nil
+}
+
+func (c *Config) validateLogging() error {
+	switch c.Logger {
+	case "zap":
+	case "capnslog":
+		return errors.New("--logger=capnslog is removed in v3.5")
+	default:
+		return fmt.Errorf("unknown logger option %q", c.Logger)
+	}
+	if c.LogFormat != "json" && c.LogFormat != "console" {
+		return fmt.Errorf("unknown log format: %s, supported values json, console", c.LogFormat)
+	}
+	if _, err := parseLogLevel(c.LogLevel); err != nil {
+		return err
+	}
+	if len(c.LogOutputs) > 1 && slices.Contains(c.LogOutputs, "default") {
+		return errors.New(`multi logoutput for "default" is not supported yet`)
+	}
+	return nil
+}
+
+// checkBindable refuses names: what a name resolves to may change, what is listened on may not.
+func checkBindable(urls types.URLs) error {
+	for i := range urls {
+		u := &urls[i]
+		if u.Scheme == "unix" || u.Scheme == "unixs" {
+			continue
+		}
+		host, _, err := net.SplitHostPort(u.Host)
+		if err != nil {
+			return err
+		}
+		if host != "localhost" && net.ParseIP(host) == nil {
+			return fmt.Errorf("expected IP in URL for binding (%s)", u.String())
+		}
+	}
+	return nil
+}
+
+// validatePlaintext refuses URLs that promise what the listeners cannot keep yet.
+func (c *Config) validatePlaintext() error {
+	listen := slices.Concat(c.ListenPeerURLs, c.ListenClientURLs)
+	for _, urls := range []types.URLs{listen, c.AdvertisePeerURLs, c.AdvertiseClientURLs} {
+		for i := range urls {
+			if s := urls[i].Scheme; s != "http" {
+				return fmt.Errorf("%s: scheme %q is not supported yet by detcd, only http is",
+					urls[i].String(), s)
+			}
+		}
+	}
+	return nil
+}
