@@ -23,6 +23,7 @@ package mvcc
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 )
 
@@ -67,6 +68,8 @@ type block struct {
 	changed     Revision // the newest main of any version
 	epoch       uint64   // the index's epoch when this copy was made
 	keyBytes    int      // the bytes of keys that entries use
+	prefix      []byte   // what all keys begin with, lying in keys; may be shorter than it could
+	heads       []uint64 // of each key, the 8 bytes behind the prefix: see find
 	keys        []byte
 	pasts       []past
 }
@@ -79,8 +82,30 @@ func (b *block) key(i int) []byte {
 }
 
 // find returns the position of the first key that is not less than key, and whether it is key.
+//
+// Comparing keys costs two cache misses each, so the search runs over heads first, which lie in a
+// few cache lines, and compares whole keys only where heads are equal.
 func (b *block) find(key []byte) (i int, found bool) {
-	lo, hi := 0, len(b.entries)
+	if !bytes.HasPrefix(key, b.prefix) {
+		if bytes.Compare(key, b.prefix) < 0 {
+			return 0, false
+		}
+		return len(b.entries), false
+	}
+	h := headOf(key[len(b.prefix):])
+	lo := firstHead(b.heads, h)
+	hi := lo
+	for hi < len(b.heads) && b.heads[hi] == h {
+		// Ties are rare, but a block may be all ties.
+		if hi-lo == 8 {
+			hi = len(b.heads)
+			if h < math.MaxUint64 {
+				hi = lo + firstHead(b.heads[lo:], h+1)
+			}
+			break
+		}
+		hi++
+	}
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
 		switch c := bytes.Compare(b.key(mid), key); {
@@ -93,6 +118,51 @@ func (b *block) find(key []byte) (i int, found bool) {
 		}
 	}
 	return lo, false
+}
+
+// headOf is the first 8 bytes of a key's rest as a number that sorts like them; missing ones are
+// zero.
+func headOf(rest []byte) uint64 {
+	if len(rest) >= 8 {
+		return binary.BigEndian.Uint64(rest)
+	}
+	var padded [8]byte
+	copy(padded[:], rest)
+	return binary.BigEndian.Uint64(padded[:])
+}
+
+// firstHead returns the position of the first head that is not less than h.
+func firstHead(heads []uint64, h uint64) int {
+	lo, hi := 0, len(heads)
+	for lo < hi {
+		mid := int(uint(lo+hi) / 2)
+		if heads[mid] < h {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// rehead derives prefix and heads from the keys; the prefix is as long as it can be.
+func (b *block) rehead() {
+	b.prefix = nil
+	if n := len(b.entries); n > 0 {
+		first := b.key(0)
+		b.prefix = first[:commonPrefix(first, b.key(n-1))]
+	}
+	b.heads = b.heads[:0]
+	for i := range b.entries {
+		b.heads = append(b.heads, headOf(b.key(i)[len(b.prefix):]))
+	}
+}
+
+func commonPrefix(a, b []byte) (n int) {
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // at returns the version of key i that is the newest at rev; ok is false when the key had none.
@@ -192,13 +262,20 @@ func (b *block) insert(i int, key []byte, v version) {
 	if len(b.entries) == cap(b.entries) {
 		// Small steps: a block in use is mostly a little over half full, and append's doubling
 		// would leave a third of the index empty.
-		grown := make([]entry, len(b.entries), len(b.entries)+len(b.entries)/8+8)
-		copy(grown, b.entries)
-		b.entries = grown
+		room := len(b.entries) + len(b.entries)/8 + 8
+		b.entries = append(make([]entry, 0, room), b.entries...)
+		b.heads = append(make([]uint64, 0, room), b.heads...)
 	}
 	b.entries = b.entries[:len(b.entries)+1]
 	copy(b.entries[i+1:], b.entries[i:])
 	b.entries[i] = e
+	if len(b.entries) == 1 || !bytes.HasPrefix(key, b.prefix) {
+		b.rehead()
+		return
+	}
+	b.heads = append(b.heads, 0)
+	copy(b.heads[i+1:], b.heads[i:])
+	b.heads[i] = headOf(key[len(b.prefix):])
 }
 
 // growKeys makes room for n more bytes in the arena.
@@ -222,6 +299,7 @@ func (b *block) clone(epoch uint64) *block {
 	c.epoch = epoch
 	c.entries = make([]entry, len(b.entries), len(b.entries)+8)
 	copy(c.entries, b.entries)
+	c.heads = append(make([]uint64, 0, len(b.heads)+8), b.heads...)
 	c.pasts = append([]past(nil), b.pasts...)
 	return &c
 }
@@ -242,6 +320,7 @@ func (b *block) take(o *block, lo, hi int) {
 	b.liveChanged = max(b.liveChanged, o.liveChanged)
 	b.changed = max(b.changed, o.changed)
 	b.recount()
+	b.rehead()
 }
 
 // part is a new block with the entries [lo, hi) of b.
@@ -253,6 +332,7 @@ func (b *block) part(lo, hi int, epoch uint64) *block {
 	p := newBlock(epoch)
 	p.keys = make([]byte, 0, size+size/8+64)
 	p.entries = make([]entry, 0, hi-lo+8)
+	p.heads = make([]uint64, 0, hi-lo+8)
 	p.take(b, lo, hi)
 	return p
 }

@@ -62,6 +62,10 @@ func (c *checker) block(it item, epoch uint64) error {
 	if b.epoch > epoch {
 		return fmt.Errorf("mvcc: block %q is of epoch %d, now is %d", it.low, b.epoch, epoch)
 	}
+	if len(b.heads) != len(b.entries) {
+		return fmt.Errorf("mvcc: block %q has %d heads of %d keys", it.low, len(b.heads),
+			len(b.entries))
+	}
 	want := block{garbage: noGarbage}
 	pasts := 0
 	for i := range b.entries {
@@ -70,6 +74,10 @@ func (c *checker) block(it item, epoch uint64) error {
 			return fmt.Errorf("mvcc: key %q in block %q after %q", key, it.low, c.last)
 		}
 		c.last = key
+		if !bytes.HasPrefix(key, b.prefix) || headOf(key[len(b.prefix):]) != b.heads[i] {
+			return fmt.Errorf("mvcc: block %q: key %q does not match prefix %q and head %x", it.low,
+				key, b.prefix, b.heads[i])
+		}
 		if err := c.versions(b, i); err != nil {
 			return fmt.Errorf("mvcc: key %q: %w", key, err)
 		}

@@ -136,6 +136,7 @@ func (e *Engine) trimBlock(it item, most int) (trimmed item, dropped int) {
 		whole := b.part(0, len(b.entries), e.index.epoch)
 		b.keys, b.entries, b.pasts = whole.keys, whole.entries, whole.pasts
 	}
+	b.rehead()
 	return it, dropped
 }
 

@@ -57,12 +57,11 @@ func (d *memDisk) step() diskio.Completion {
 	data := d.files[op.File]
 	switch op.Kind {
 	case diskio.Write:
-		grown := append([]byte(nil), data...)
-		if end := int(op.Offset) + len(op.Data); end > len(grown) {
-			grown = append(grown, make([]byte, end-len(grown))...)
+		if end := int(op.Offset) + len(op.Data); end > len(data) {
+			data = append(data, make([]byte, end-len(data))...)
 		}
-		copy(grown[op.Offset:], op.Data)
-		d.files[op.File] = grown
+		copy(data[op.Offset:], op.Data)
+		d.files[op.File] = data
 	case diskio.Truncate:
 		d.files[op.File] = data[:op.Length]
 	case diskio.Rename:

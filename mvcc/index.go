@@ -16,9 +16,9 @@ import (
 	"github.com/google/btree"
 )
 
-// treeDegree makes nodes of up to 63 items, 2 kB: copying a path after a view is cheap, and a
-// million keys need three levels.
-const treeDegree = 32
+// treeDegree makes nodes of up to 31 items, 1 kB: copying a path after a view is cheap, and a
+// million keys need three or four levels.
+const treeDegree = 16
 
 // item is what the tree holds: a block and the lowest key it may hold.
 type item struct {
