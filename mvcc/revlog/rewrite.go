@@ -8,6 +8,11 @@ package revlog
 //
 // Records that die while the copy runs are marked in the source as ever and, if they have been
 // copied already, in the output too: so the output's counters are right when it takes over.
+//
+// A dead tombstone is dropped only when no older segment still has a dead record in its file. Which
+// records are dead is known in memory only: a restart rebuilds the index from all that the files
+// hold, and an older version of the key whose tombstone is gone would live again. A tombstone that
+// must stay is held: it counts as live, and is looked at again when its segment is rewritten.
 
 import (
 	"fmt"
@@ -18,7 +23,7 @@ import (
 
 const (
 	deadPercent   = 40 // of a run's bytes, from which copying the rest is worth it
-	smallDivisor  = 4  // segments whose live part is below SegmentBytes/smallDivisor may be joined
+	smallDivisor  = 8  // segments whose live part is below SegmentBytes/smallDivisor may be joined
 	smallRun      = 4  // at least so many of them
 	nanosRecord   = 150
 	bytesPerNano  = 4
@@ -42,6 +47,7 @@ type rewrite struct {
 	reading  bool
 	asked    int64 // bytes of the read in flight
 	wantSync bool
+	held     int64 // bytes of tombstones newly held, less those held before and dropped
 	ticket   diskio.Ticket
 	home     *household
 }
@@ -96,7 +102,7 @@ func (l *Log) Work(budget int) (more bool) {
 		return false
 	}
 	had := w.out
-	left := w.copy(int64(budget)*nanosPerUnit, l.opt.StepBytes)
+	left := w.copy(int64(budget)*nanosPerUnit, l.opt.StepBytes, l.before(w.from[0]))
 	if w.out != had {
 		l.files = append(l.files, file{id: w.out.id, name: w.out.name, born: w.out.born})
 	}
@@ -107,13 +113,34 @@ func (l *Log) Work(budget int) (more bool) {
 	return left
 }
 
+// past says what the segments before a run hold.
+type past uint8
+
+const (
+	pastClean past = iota // no dead record
+	pastDirty             // dead records that a restart would read
+)
+
+// before says what the segments before s hold.
+func (l *Log) before(s *segment) past {
+	for _, older := range l.segments {
+		if older == s {
+			break
+		}
+		if older.deadRecords > 0 {
+			return pastDirty
+		}
+	}
+	return pastClean
+}
+
 // copy decides the records that were read, within the budget.
-func (w *rewrite) copy(nanos, step int64) (more bool) {
+func (w *rewrite) copy(nanos, step int64, before past) (more bool) {
 	if w.reading {
 		return false
 	}
 	if w.data == nil {
-		w.skip()
+		w.skip(before)
 		return false
 	}
 	s := w.from[w.at]
@@ -121,31 +148,42 @@ func (w *rewrite) copy(nanos, step int64) (more bool) {
 		off, end := s.bounds(w.record)
 		nanos -= nanosRecord
 		w.copied = s.table.rev(w.record)
-		if s.isDead(w.record) {
+		b := w.data[off-w.start : end-w.start]
+		kind := RecordKind(b[20])
+		obsolete := s.isDead(w.record) || s.isHeld(w.record)
+		if obsolete && (kind != Tombstone || before == pastClean) {
+			if s.isHeld(w.record) {
+				w.held -= end - off
+			}
 			continue
 		}
 		if w.out == nil {
 			w.out = newSegment(w.dir, w.home.newID(), w.copied)
 			w.out.born = w.home.pins.epoch
 		}
-		b := w.data[off-w.start : end-w.start]
-		w.out.put(w.copied, RecordKind(b[20]), step, b[recordHeader:])
+		w.out.put(w.copied, kind, step, b[recordHeader:])
+		if obsolete {
+			w.out.hold(w.out.table.len() - 1)
+			if s.isDead(w.record) {
+				w.held += end - off
+			}
+		}
 		nanos -= (end - off) / bytesPerNano
 	}
 	if w.record < w.until {
 		return true
 	}
 	w.data = nil
-	w.skip()
+	w.skip(before)
 	return false
 }
 
-// skip moves on to the next record that is not dead.
-func (w *rewrite) skip() {
+// skip moves on to the next record that may have to be copied.
+func (w *rewrite) skip(before past) {
 	for ; w.at < len(w.from); w.at, w.record = w.at+1, 0 {
 		s := w.from[w.at]
 		for ; w.record < s.table.len(); w.record++ {
-			if !s.isDead(w.record) {
+			if before == pastDirty || !s.isDead(w.record) {
 				return
 			}
 			w.copied = s.table.rev(w.record)
@@ -250,6 +288,7 @@ func (l *Log) swap() {
 		s.rewriting = false
 		l.memory -= s.memory()
 	}
+	l.inUse += w.held
 	rest := k + len(w.from)
 	l.segments = slices.Concat(l.segments[:k], with, l.segments[rest:])
 	l.spans = slices.Concat(l.spans[:k], spans, l.spans[rest:])

@@ -26,7 +26,8 @@ type segment struct {
 	dead        []uint64 // bitmap by position in the table; nil while none is dead
 	deadRecords int
 	deadBytes   int64
-	rewriting   bool // source of the running reclaim
+	held        []uint64 // bitmap of dead tombstones that must stay, see rewrite; nil while none
+	rewriting   bool     // source of the running reclaim
 }
 
 // newSegment starts a segment whose first record will be at first.
@@ -130,6 +131,17 @@ func (s *segment) kill(i int) (size int64) {
 	s.deadRecords++
 	s.deadBytes += end - off
 	return end - off
+}
+
+// isHeld says whether record i is a dead tombstone that had to be copied; it counts as live.
+func (s *segment) isHeld(i int) bool { return i/64 < len(s.held) && s.held[i/64]>>(i%64)&1 == 1 }
+
+// hold marks record i as a dead tombstone that stays.
+func (s *segment) hold(i int) {
+	for len(s.held) <= i/64 {
+		s.held = append(s.held, 0)
+	}
+	s.held[i/64] |= 1 << (i % 64)
 }
 
 // checkCounters compares the dead counters with the bitmap.
