@@ -214,3 +214,78 @@ func TestFailedDirectorySyncForgetsNames(t *testing.T) {
 	_, err := r.Size("f")
 	require.True(t, errors.Is(err, diskio.ErrNotFound))
 }
+
+// A later sync of a neighbour in the same page does not carry forgotten sectors along.
+func TestForgottenSectorsStayForgottenBesideOthers(t *testing.T) {
+	r := newRig(t, 512)
+	r.ok(write("f", 0, sectors("abcd", 512)))
+	r.Arm(SyncFails, "f")
+	require.Equal(t, diskio.Failed, r.do(sync("f")).Status)
+	r.ok(write("f", 512, sectors("n", 512)), sync("f"), syncDir(""))
+	require.True(t, r.Durable("f", 512, 512))
+	require.False(t, r.Durable("f", 0, 512))
+	require.False(t, r.Durable("f", 1024, 1))
+	r.Crash(PowerLoss, 1)
+	zero := strings.Repeat("\x00", 512)
+	require.Equal(t, zero+sectors("n", 512)+zero+zero, content(t, r, "f"))
+}
+
+func TestOperationsInFlightEndangerWhatTheyTouch(t *testing.T) {
+	for _, c := range []struct {
+		op   diskio.Op
+		sure string // of the four sectors, those that stay durable
+	}{
+		{write("f", 600, "x"), "y-yy"},
+		{write("f", 511, "xy"), "--yy"},
+		{write("f", 4096, "x"), "yyyy"},
+		{write("other", 0, "x"), "yyyy"},
+		{diskio.Op{Kind: diskio.Truncate, File: "f", Length: 1025}, "yy--"},
+		{diskio.Op{Kind: diskio.Truncate, File: "f", Length: 4096}, "yyyy"},
+		{diskio.Op{Kind: diskio.Allocate, File: "f", Length: 4096}, "yyyy"},
+		{diskio.Op{Kind: diskio.Allocate, File: "f", Length: 512}, "y---"},
+		{diskio.Op{Kind: diskio.Rename, File: "f", To: "g"}, "----"},
+		{diskio.Op{Kind: diskio.Rename, File: "g", To: "f"}, "----"},
+		{diskio.Op{Kind: diskio.Remove, File: "f"}, "----"},
+		{sync("f"), "yyyy"},
+	} {
+		r := newRig(t, 512)
+		r.durableFile("f", "abcd")
+		r.Submit(c.op)
+		_, ok := r.Begin(c.op.Lane)
+		require.True(t, ok)
+		sure := ""
+		for i := range 4 {
+			if r.Durable("f", int64(i)*512, 512) {
+				sure += "y"
+			} else {
+				sure += "-"
+			}
+		}
+		require.Equal(t, c.sure, sure, "%v", c.op)
+	}
+}
+
+// A file that is made again under an old name must not meet the old one's fate again.
+func TestRecreatedFileHasItsOwnDraws(t *testing.T) {
+	r := newRig(t, 512)
+	r.SetRate(SyncFails, 500_000)
+	failed := 0
+	for range 100 {
+		r.ok(write("tmp", 0, "x"))
+		if r.do(sync("tmp")).Status != diskio.OK {
+			failed++
+		}
+		r.ok(diskio.Op{Kind: diskio.Remove, File: "tmp"})
+	}
+	require.Greater(t, failed, 25)
+	require.Less(t, failed, 75)
+}
+
+// Growing a file inside its last page dirties a page that both layers share.
+func TestSharedPageIsNotRecycled(t *testing.T) {
+	r := newRig(t, 512)
+	r.ok(write("f", 0, "content"), sync("f"),
+		diskio.Op{Kind: diskio.Allocate, File: "f", Length: 1000}, sync("f"),
+		write("g", 0, sectors("g", 4096)))
+	require.Equal(t, "content"+strings.Repeat("\x00", 993), content(t, r, "f"))
+}
