@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // The exit statuses. A signal that ended the member in good order is not among them: the process
@@ -76,7 +77,7 @@ func say(w io.Writer, text string) {
 func logRefusal(lg *zap.Logger, err error) {
 	var conflict *ConflictError
 	if errors.As(err, &conflict) {
-		lg.Error(err.Error(), zap.String("environment-variable", conflict.Variable))
+		logFatal(lg, err.Error(), zap.String("environment-variable", conflict.Variable))
 		return
 	}
 	lg.Warn("failed to verify flags", zap.Error(err))
@@ -84,6 +85,17 @@ func logRefusal(lg *zap.Logger, err error) {
 		lg.Warn("advertise client URLs are not set", zap.Error(err))
 	}
 }
+
+// logFatal writes a line of level fatal and returns, so that the caller can end in good order.
+func logFatal(lg *zap.Logger, message string, fields ...zap.Field) {
+	lg.WithOptions(zap.WithFatalHook(goOn{}), zap.AddCallerSkip(1)).Fatal(message, fields...)
+}
+
+// goOn is what happens after a fatal line: nothing.
+type goOn struct{}
+
+// OnWrite does nothing.
+func (goOn) OnWrite(*zapcore.CheckedEntry, []zapcore.Field) {}
 
 func logNotices(lg *zap.Logger, notices []Notice) {
 	for _, n := range notices {
@@ -106,14 +118,14 @@ func serveUntilSignal(cfg Config, lg *zap.Logger) int {
 	s, err := Start(cfg)
 	if err != nil {
 		// etcd's word for every failed start; tools look for it.
-		lg.Error("discovery failed", zap.Error(err))
+		logFatal(lg, "discovery failed", zap.Error(err))
 		return exitFailed
 	}
 	tuner := startTuner()
 	defer tuner.stop()
 	select {
 	case <-s.Halted():
-		lg.Error("the member has stopped for good", zap.String("reason", s.Reason()))
+		logFatal(lg, "the member has stopped for good", zap.String("reason", s.Reason()))
 		s.Stop()
 		return exitFailed
 	case sig := <-signals:

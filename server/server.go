@@ -196,7 +196,10 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 	lim.MaxRequestBytes = int(c.MaxRequestBytes)
 	lim.MaxTxnOps = int(c.MaxTxnOps)
 	lim.QuotaBytes = c.quota()
-	lim.CheckpointCount = max(lim.CheckpointCount, int64(c.SnapshotCount))
+	if c.SnapshotCount != DefaultConfig().SnapshotCount {
+		// etcd's default suits etcd's snapshots; a number that somebody chose is obeyed.
+		lim.CheckpointCount = int64(c.SnapshotCount)
+	}
 	lim.CatchUpEntries = int64(c.SnapshotCatchUpEntries)
 	tick := time.Duration(c.HeartbeatMillis) * time.Millisecond / ticksPerHeartbeat
 	return kv.Config{

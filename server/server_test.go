@@ -101,6 +101,20 @@ func (c *cluster) client(members ...int) *clientv3.Client {
 	return cli
 }
 
+// leader waits until one member knows itself as the leader.
+func (c *cluster) leader() int {
+	found := -1
+	require.Eventually(c.t, func() bool {
+		for i, s := range c.servers {
+			if s.leading() {
+				found = i
+			}
+		}
+		return found >= 0
+	}, patience, time.Millisecond)
+	return found
+}
+
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
@@ -289,16 +303,15 @@ func TestThreeMembersAgreeAndSurviveALeaderThatLeaves(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, got.Kvs, 3)
 	}
-	leader := -1
-	for i, s := range c.servers {
-		if s.leading() {
-			leader = i
-		}
-	}
-	require.GreaterOrEqual(t, leader, 0)
+	leader := c.leader()
+	next := (leader + 1) % 3
+	_, err := c.client(leader).MoveLeader(ctx, uint64(c.servers[next].State().Raft.ID))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return c.leader() == next }, patience, time.Millisecond)
+	leader = next
 	c.servers[leader].Stop()
 	survivor := c.client((leader + 1) % 3)
-	_, err := survivor.Put(ctx, "after", "v")
+	_, err = survivor.Put(ctx, "after", "v")
 	require.NoError(t, err)
 
 	c.start(leader)
@@ -313,12 +326,10 @@ func TestARestartFindsEverythingAgain(t *testing.T) {
 	ctx := testContext(t)
 	_, err := c.client().Put(ctx, "k", "v")
 	require.NoError(t, err)
-	_, err = Start(func() Config {
-		other := c.configs[0]
-		other.ListenClientURLs, other.
-			ListenPeerURLs = mustURLs("http://127.0.0.1:0"), mustURLs("http://127.0.0.1:0")
-		return other
-	}())
+	second := c.configs[0]
+	second.ListenClientURLs = mustURLs("http://127.0.0.1:0")
+	second.ListenPeerURLs = second.ListenClientURLs
+	_, err = Start(second)
 	require.ErrorContains(t, err, "in use by another process")
 	before := c.servers[0].State()
 	c.servers[0].Stop()
