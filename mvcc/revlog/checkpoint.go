@@ -38,7 +38,9 @@ func (l *Log) StartCheckpoint(c Checkpoint) {
 		l.consider = true
 	}
 	g := &generation{number: l.home.newGeneration(), check: c}
-	if l.newest != nil {
+	if l.renew != nil {
+		g.previous = l.renew.gen.number
+	} else if l.newest != nil {
 		g.previous = l.newest.number
 	}
 	l.publish = newPublisher(l.opt.Dir, g, slices.Clone(l.segments))
@@ -72,6 +74,12 @@ func (l *Log) published(g *generation) {
 	}
 	l.publish = nil
 	l.sweep()
+}
+
+// renewed puts the second publication of the loaded generation in the place of the first.
+func (l *Log) renewed() {
+	l.dropGeneration(l.newest.number)
+	l.newest, l.renew, l.known = l.renew.gen, nil, true
 }
 
 // dropGeneration queues the removal of a generation's own files, the manifest first.

@@ -6,7 +6,7 @@ package revlog
 
 import (
 	"fmt"
-	"path"
+	"slices"
 
 	"github.com/detcd/detcd/diskio"
 )
@@ -17,14 +17,21 @@ func (l *Log) Flush(ops []diskio.Op) []diskio.Op {
 	if l.err != nil {
 		return ops
 	}
-	if l.setup < setupDone {
-		return l.flushSetup(ops)
+	if len(l.setup) > 0 {
+		if l.founding == 0 {
+			l.founding = l.issue(&ops, l.setup[0])
+		}
+		return ops
 	}
 	if l.retired {
 		return ops
 	}
 	ops = l.flushBehind(ops)
-	if p := l.publish; p != nil && p.ticket == 0 {
+	p := l.publish
+	if l.renew != nil {
+		p = l.renew
+	}
+	if p != nil && p.ticket == 0 {
 		if op, ok := p.next(l.opt.StepBytes); ok {
 			p.ticket = l.issue(&ops, op)
 		}
@@ -33,6 +40,9 @@ func (l *Log) Flush(ops []diskio.Op) []diskio.Op {
 		if op, ok := w.next(l.opt.StepBytes); ok {
 			w.ticket = l.issue(&ops, op)
 		}
+	}
+	if !l.known {
+		return ops
 	}
 	return l.flushGraves(ops)
 }
@@ -43,20 +53,6 @@ func (l *Log) issue(ops *[]diskio.Op, op diskio.Op) diskio.Ticket {
 	op.Lane = diskio.LaneEngine
 	*ops = append(*ops, op)
 	return op.Ticket
-}
-
-const setupDone = 2
-
-// flushSetup makes the directory and its name durable before anything is put into it.
-func (l *Log) flushSetup(ops []diskio.Op) []diskio.Op {
-	if l.founding == 0 {
-		op := diskio.Op{Kind: diskio.MakeDir, File: l.opt.Dir}
-		if l.setup == 1 {
-			op = diskio.Op{Kind: diskio.SyncDir, File: path.Dir(l.opt.Dir)}
-		}
-		l.founding = l.issue(&ops, op)
-	}
-	return ops
 }
 
 // flushBehind writes the next part of the oldest segment that is not wholly written.
@@ -83,7 +79,7 @@ func (l *Log) flushGraves(ops []diskio.Op) []diskio.Op {
 	}
 	for i, g := range l.graves {
 		if !l.home.pins.needed(g.born, g.doomed) {
-			l.graves = append(l.graves[:i:i], l.graves[i+1:]...)
+			l.graves = slices.Delete(l.graves, i, i+1)
 			l.bytes -= g.length
 			l.removing = l.issue(&ops, diskio.Op{Kind: diskio.Remove, File: g.name})
 			break
@@ -110,6 +106,11 @@ func (l *Log) Complete(c diskio.Completion) error {
 		if l.publish.done() {
 			l.published(l.publish.gen)
 		}
+	case l.renew != nil && c.Ticket == l.renew.ticket:
+		l.renew.ticket = 0
+		if l.renew.done() {
+			l.renewed()
+		}
 	case l.rewrite != nil && c.Ticket == l.rewrite.ticket:
 		l.rewrite.ticket = 0
 		l.err = l.rewritten(c)
@@ -117,7 +118,7 @@ func (l *Log) Complete(c diskio.Completion) error {
 		l.removing = 0
 	case c.Ticket == l.founding:
 		l.founding = 0
-		l.setup++
+		l.setup = l.setup[1:]
 	case c.Ticket > l.first:
 		panic(fmt.Sprintf("revlog: completion of unknown ticket %d: %s %s", c.Ticket, c.Kind,
 			c.File))

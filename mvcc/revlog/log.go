@@ -31,6 +31,8 @@ type Log struct {
 
 	newest, older *generation // the kept generations, nil if none
 	publish       *publisher  // running checkpoint
+	renew         *publisher  // publishes the loaded generation once more; goes first
+	known         bool        // newest is known to be durable (or there was none)
 	rewrite       *rewrite    // running reclaim
 	consider      bool        // reclaim may have something to do
 	paused        bool
@@ -39,8 +41,8 @@ type Log struct {
 	graves   []grave // names to remove
 	behind   diskio.Ticket
 	removing diskio.Ticket
-	setup    int           // steps of making the directory that are done
-	founding diskio.Ticket // the running one of them
+	setup    []diskio.Op   // to be done one by one before anything else, see open.go
+	founding diskio.Ticket // of setup[0]
 	first    diskio.Ticket // tickets below belong to a predecessor
 	retired  bool          // a receiver is installing its state in this one's place
 	err      error

@@ -12,6 +12,13 @@ package revlog
 // found: raft's log brings the same revisions again, into new files. Whatever else has a name of
 // ours is left of an unfinished or superseded attempt, and is removed, but only by operations of
 // the running node.
+//
+// A manifest that can be seen need not be durable: the process may have ended between the rename
+// and the sync of the directory, or because that sync failed, and then a second sync may succeed
+// without having done anything. So the loaded generation is published once more, under a new number
+// and with the same predecessor. Nothing is removed before, and Ready says when others (raft's log,
+// above all after an install) may rely on the generation too. Its segments and its state need no
+// such care: their contents and names were synced, with success, before the rename was issued.
 
 import (
 	"fmt"
@@ -69,15 +76,19 @@ func Open(disk diskio.Reader, opt Options) (*Log, Loaded, error) {
 	loaded := Loaded{Empty: len(f.manifests) == 0}
 	if loaded.Empty {
 		l.scanned = true
-	} else {
-		if err := l.load(f, &loaded); err != nil {
-			return nil, Loaded{}, err
-		}
-		l.setup = setupDone
+		l.setup = []diskio.Op{{Kind: diskio.MakeDir, File: opt.Dir},
+			{Kind: diskio.SyncDir, File: path.Dir(opt.Dir)}}
+		l.known = true
+	} else if err := l.load(f, &loaded); err != nil {
+		return nil, Loaded{}, err
 	}
 	l.bury(f)
 	return l, loaded, nil
 }
+
+// Ready says whether the loaded generation, or on a first start the directory, is known to be
+// durable. Nothing that the generation replaces may be given up before.
+func (l *Log) Ready() bool { return len(l.setup) == 0 && l.known }
 
 // load reads the newest generation and, if there is one, the older.
 func (l *Log) load(f found, loaded *Loaded) error {

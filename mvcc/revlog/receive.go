@@ -157,7 +157,7 @@ func (r *Receiver) put(rec Record) (kv []byte) {
 
 // Flush is as on Log; its tickets are at least Options.TicketBase+ReceiverTickets.
 func (r *Receiver) Flush(ops []diskio.Op) []diskio.Op {
-	if r.err != nil || r.state >= installed || r.log.setup < setupDone {
+	if r.err != nil || r.state >= installed || len(r.log.setup) > 0 {
 		return ops
 	}
 	for r.writing < len(r.segments) && r.segments[r.writing].wholly() {
@@ -242,7 +242,7 @@ func (r *Receiver) Installed() (*Log, Loaded, bool) {
 func (r *Receiver) succeed() {
 	r.state = installed
 	old := r.log
-	l := &Log{disk: old.disk, opt: old.opt, home: old.home, setup: setupDone, scanned: true,
+	l := &Log{disk: old.disk, opt: old.opt, home: old.home, scanned: true, known: true,
 		consider: true, newest: r.publish.gen, last: r.last,
 		cache: newCache(old.opt.CacheBytes - old.opt.CacheBytes/2),
 		first: old.opt.TicketBase + old.home.logTicket, paused: old.paused}
@@ -256,8 +256,10 @@ func (r *Receiver) succeed() {
 		l.inUse += s.payload()
 	}
 	gens := []*generation{old.newest, old.older}
-	if old.publish != nil {
-		gens = append(gens, old.publish.gen)
+	for _, p := range []*publisher{old.renew, old.publish} {
+		if p != nil {
+			gens = append(gens, p.gen)
+		}
 	}
 	for _, g := range gens {
 		if g != nil {

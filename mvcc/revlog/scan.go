@@ -5,6 +5,7 @@ package revlog
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/detcd/detcd/diskio"
 )
@@ -75,7 +76,8 @@ func walk(disk diskio.Reader, s *span, records int, buf []byte,
 }
 
 // refill moves have to the start of buf, which grows if size needs it, and reads on behind it.
-func refill(disk diskio.Reader, s *span, have, buf []byte, at, size int64) (more, b []byte, err error) {
+func refill(disk diskio.Reader, s *span, have, buf []byte, at, size int64) (more, b []byte,
+	err error) {
 	if int64(len(buf)) < size {
 		buf = make([]byte, size)
 	}
@@ -118,5 +120,7 @@ func (l *Log) Scan(visit func(r Record) error) error {
 	}
 	l.scanned = true
 	l.consider = true
+	l.renew = newPublisher(l.opt.Dir, &generation{number: l.home.newGeneration(),
+		previous: l.newest.previous, check: l.newest.check}, slices.Clone(l.segments))
 	return nil
 }

@@ -52,8 +52,9 @@ func (l *Log) Ship(chunkBytes int) (s *Shipment, ok bool) {
 	if l.newest == nil || !l.scanned || l.retired {
 		return nil, false
 	}
-	s = &Shipment{gen: l.newest, check: l.newest.check, stride: int64(min(max(chunkBytes, 1), maxSegmentBytes)),
-		starts: []int{0}, epoch: l.home.pins.take()}
+	stride := int64(min(max(chunkBytes, 1), maxSegmentBytes))
+	s = &Shipment{gen: l.newest, check: l.newest.check, stride: stride, starts: []int{0},
+		epoch: l.home.pins.take()}
 	for _, sp := range s.gen.spans {
 		s.starts = append(s.starts, s.starts[len(s.starts)-1]+stretches(sp.length, s.stride))
 	}
