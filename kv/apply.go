@@ -314,7 +314,8 @@ func (n *Node) applyCompact(e *raft.Entry, token Token) {
 		return
 	}
 	if req.physical && token != 0 {
-		n.physical = append(n.physical, waiter{token: token, index: e.Index})
+		n.physical = append(n.physical, waiter{token: token, index: e.Index,
+			body: headerBody(n.header())})
 		return
 	}
 	n.answer(token, OK, headerBody(n.header()), e.Index)
@@ -326,7 +327,7 @@ func (n *Node) answerPhysical() {
 		return
 	}
 	for _, w := range n.physical {
-		n.answer(w.token, OK, headerBody(n.header()), w.index)
+		n.answer(w.token, OK, w.body, w.index)
 	}
 	n.physical = nil
 }

@@ -174,6 +174,7 @@ type Node struct {
 type waiter struct {
 	token Token
 	index raft.Index
+	body  [][]byte // made when the request took effect: a later revision would not be its own
 }
 
 // State is a copy of what observers compare: people, metrics, oracles.
