@@ -252,17 +252,18 @@ func (s *scanner) walk(seg *scanned, v visitor) error {
 func (s *scanner) join(seg *scanned) {
 	if s.next != seg.first {
 		if s.next != 0 {
-			s.spoil(seg, int64(seg.header.Sector), fmt.Sprintf(
-				"segment starts with position %d, the ones between are missing", seg.first), true)
+			s.spoil(seg, int64(seg.header.Sector), "segment start", false)
+			s.flaw.reason += fmt.Sprintf(" (the next readable segment, %016x, starts with "+
+				"position %d)", seg.sequence, seg.first)
 		}
 		s.gap, s.start, s.next = s.flaw, seg.sequence, seg.first
 	}
 	s.flaw = nil
 }
 
-// spoil notes a flaw, unless one that is more than the end of a segment is known already.
+// spoil notes a flaw, unless an earlier one is known already.
 func (s *scanner) spoil(seg *scanned, off int64, reason string, soft bool) {
-	if s.flaw == nil || s.flaw.soft {
+	if s.flaw == nil {
 		s.flaw = &flaw{file: seg.name(s.dir), offset: off, position: s.next, reason: reason,
 			soft: soft}
 	}
@@ -281,10 +282,7 @@ func (s *scanner) hunt(seg *scanned, off int64) error {
 			seg.any = true
 			s.synced = max(s.synced, h.synced)
 			end = off + recordHeaderSize + int64(h.length)
-			if s.flaw.file == seg.name(s.dir) {
-				s.flaw.soft = false
-				s.flaw.bytes = end - s.flaw.offset
-			}
+			s.flaw.found(seg.name(s.dir), sector, end)
 			if h.flags&flagLastOfWrite == 0 {
 				off = end
 				continue
@@ -318,6 +316,17 @@ func (s *scanner) verdict() error {
 		return f.damage(s.synced)
 	}
 	return nil
+}
+
+// found tells f of a record up to end after it. The flaw of a segment without a readable start lies
+// there, not at the end of the segment before.
+func (f *flaw) found(file string, start, end int64) {
+	if f.soft && f.file != file {
+		f.file, f.offset, f.reason = file, start, "no segment start"
+	}
+	if f.soft = false; f.file == file {
+		f.bytes = end - f.offset
+	}
 }
 
 func (f *flaw) damage(synced Position) error {

@@ -69,9 +69,12 @@ type world struct {
 	ticket   raft.Ticket
 	started  raft.Incarnation // of the newest Start
 	ready    raft.Incarnation // of the newest one that became durable
+	term     raft.Term        // highest used
+	leads    bool             // may create entries of term
 	floor    raft.Index
 	fetches  map[diskio.Ticket][2]raft.Index
 	fetchSeq diskio.Ticket
+	issued   []diskio.Op // without their data
 	recorded []string
 }
 
@@ -101,6 +104,7 @@ func (w *world) open() {
 	}
 	w.log = log
 	clear(w.fetches)
+	w.leads = false
 	w.started = rec.Incarnation + 1
 	log.Start(w.started)
 	w.flush()
@@ -187,6 +191,8 @@ func (w *world) append(a raft.Append) {
 	}
 	w.states = append(w.states, prev.after(&a, len(a.Entries)))
 	w.log.Append(a)
+	w.recorded = append(w.recorded, fmt.Sprintf("\n append %d: snapshot %d, %d entries to %d", a.Ticket,
+		a.Snapshot.Index, len(a.Entries), w.state().last()))
 	w.flush()
 }
 
@@ -195,6 +201,7 @@ func (w *world) flush() {
 	for _, op := range w.ops {
 		w.recorded = append(w.recorded, fmt.Sprintf("\n%d %v", op.Lane, op))
 		w.disk.Submit(op)
+		w.issued = append(w.issued, op)
 	}
 }
 
@@ -254,7 +261,8 @@ func (w *world) fetched(c diskio.Completion, b [2]raft.Index) {
 	for i, e := range entries {
 		require.Equal(w.t, b[0]+raft.Index(i), e.Index)
 		if e.Index > s.snapshot.Index && e.Index <= s.last() {
-			require.True(w.t, sameEntry(*s.entry(e.Index), e), "entry %d", e.Index)
+			require.True(w.t, sameEntry(*s.entry(e.Index), e), "entry %d of term %d\n%v",
+				e.Index, e.Term, w.recorded)
 		}
 	}
 	w.flush()
@@ -265,7 +273,7 @@ func (w *world) drain() {
 	}
 }
 
-// crash opens a copy of the disk as a power loss now would leave it and judges what is found.
+// peek opens a copy of the disk as a power loss now would leave it and judges what is found.
 func (w *world) peek(kind simdisk.CrashKind, seed uint64) {
 	image := w.disk.Clone()
 	image.Crash(kind, seed)
@@ -280,12 +288,29 @@ func (w *world) peek(kind simdisk.CrashKind, seed uint64) {
 	w.judge(&rec)
 }
 
-func drawEntries(t *rapid.T, s *twinState, term raft.Term) []raft.Entry {
-	first := s.last() + 1
-	low := max(s.hard.Commit, s.snapshot.Index) + 1
-	if low < first && rapid.IntRange(0, 3).Draw(t, "cut") == 0 {
-		first = raft.Index(rapid.Uint64Range(uint64(low), uint64(first)).Draw(t, "from"))
+// fetchAll reads every durable entry back, in as few pieces as the log gives.
+func (w *world) fetchAll() {
+	s := w.state()
+	for i := max(w.floor, s.snapshot.Index) + 1; i <= w.log.Durable(); {
+		w.fetchSeq++
+		op, ok := w.log.Fetch(w.fetchSeq, i, s.last(), 700)
+		require.True(w.t, ok, "entry %d of %d", i, w.log.Durable())
+		w.disk.Submit(op)
+		for w.disk.Queued(diskio.LaneBulk) > 1 {
+			w.step(diskio.LaneBulk)
+		}
+		w.disk.Begin(diskio.LaneBulk)
+		entries, err := w.log.Fetched(w.disk.Finish(diskio.LaneBulk), i, s.last(), 700)
+		require.NoError(w.t, err)
+		require.NotEmpty(w.t, entries)
+		for k := range entries {
+			require.True(w.t, sameEntry(*s.entry(i), entries[k]), "entry %d", i)
+			i++
+		}
 	}
+}
+
+func drawEntries(t *rapid.T, first raft.Index, term raft.Term) []raft.Entry {
 	var entries []raft.Entry
 	for range rapid.IntRange(1, 5).Draw(t, "entries") {
 		e := raft.Entry{Term: term, Index: first + raft.Index(len(entries)),
@@ -309,7 +334,8 @@ func (w *world) randomAppend(t *rapid.T) {
 	last := s.last()
 	switch rapid.IntRange(0, 9).Draw(t, "append") {
 	case 0:
-		a.Hard.Term++
+		w.term, w.leads = w.term+1, false
+		a.Hard.Term = w.term
 		a.Hard.Vote = raft.MemberID(rapid.Uint64Range(0, 3).Draw(t, "vote"))
 	case 1:
 		a.MustSync = false
@@ -324,8 +350,17 @@ func (w *world) randomAppend(t *rapid.T) {
 		last = max(last, a.Snapshot.Index)
 		a.Hard.Commit = max(a.Hard.Commit, a.Snapshot.Index)
 	default:
-		a.Hard.Term += raft.Term(rapid.IntRange(0, 1).Draw(t, "term"))
-		a.Entries = drawEntries(t, s, a.Hard.Term)
+		first, low := last+1, max(s.hard.Commit, s.snapshot.Index)+1
+		cut := low < first && rapid.IntRange(0, 3).Draw(t, "cut") == 0
+		if cut {
+			first = raft.Index(rapid.Uint64Range(uint64(low), uint64(first)).Draw(t, "from"))
+		}
+		// An index and a term name one entry for ever.
+		if cut || !w.leads || rapid.IntRange(0, 2).Draw(t, "term") == 0 {
+			w.term, w.leads = w.term+1, true
+		}
+		a.Hard.Term = w.term
+		a.Entries = drawEntries(t, first, w.term)
 		last = a.Entries[len(a.Entries)-1].Index
 		a.Hard.Commit = min(a.Hard.Commit+raft.Index(rapid.IntRange(0, 3).Draw(t, "move")), last)
 	}
@@ -366,6 +401,7 @@ func TestTwinUnderCrashes(t *testing.T) {
 				}
 			case 8:
 				w.drain()
+				w.fetchAll()
 				w.peek(simdisk.PowerLoss, rapid.Uint64().Draw(t, "seed"))
 			case 9:
 				kind := rapid.SampledFrom([]simdisk.CrashKind{simdisk.ProcessCrash,
