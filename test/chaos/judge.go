@@ -10,6 +10,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability"
 )
@@ -107,6 +108,31 @@ func judge(
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// canary makes sure that the judges are awake: they must not accept the same run with the last
+// revision lost, nor with one read that shows a record's revision before the one it had.
+func canary(history []linearizability.Operation, dump linearizability.Dump) error {
+	if _, err := linearizability.BoundByDump(history, dump[:len(dump)-1]); err == nil {
+		return errors.New("canary: nobody misses the last revision")
+	}
+	bounded, err := linearizability.BoundByDump(history, dump)
+	if err != nil {
+		return err
+	}
+	for i := len(bounded) - 1; i >= 0; i-- {
+		op := &bounded[i]
+		if op.Request.Serializable() || len(op.Response.Range.GetKvs()) == 0 {
+			continue
+		}
+		op.Response.Range = proto.CloneOf(op.Response.Range)
+		op.Response.Range.Kvs[0].ModRevision--
+		if _, replay := linearizability.Replay(bounded); replay.Verdict == linearizability.Legal {
+			return fmt.Errorf("canary: nobody notices that operation %d was falsified", i)
+		}
+		return nil
+	}
+	return errors.New("canary: no read returned anything")
 }
 
 func saveHistory(dir string, history []linearizability.Operation) error {

@@ -178,5 +178,8 @@ func conclude(
 	if err := judge(dir, history, dump); err != nil {
 		return err
 	}
+	if err := canary(history, dump); err != nil {
+		return err
+	}
 	return compareHashes(ctx, c, int64(len(dump)))
 }
