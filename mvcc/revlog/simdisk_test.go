@@ -32,11 +32,17 @@ func (m *simMember) step(t require.TestingT, caught bool) (busy bool) {
 	if _, busy = m.disk.Begin(diskio.LaneEngine); !busy || caught {
 		return busy
 	}
+	var err error
 	c := m.disk.Finish(diskio.LaneEngine)
 	if m.recv != nil && c.Ticket >= m.log.opt.TicketBase+ReceiverTickets {
-		require.NoError(t, m.recv.Complete(c))
+		err = m.recv.Complete(c)
 	} else {
-		require.NoError(t, m.log.Complete(c))
+		err = m.log.Complete(c)
+	}
+	if err != nil { // the node stops, the machine goes on, and somebody starts it again
+		require.ErrorIs(t, err, diskio.ErrFailed)
+		m.disk.Crash(simdisk.ProcessCrash, 1)
+		m.reopen(t)
 	}
 	if m.recv != nil {
 		if next, _, ok := m.recv.Installed(); ok {
@@ -99,8 +105,12 @@ func TestNoCrashLosesBothHistories(t *testing.T) {
 		}
 		r.Install()
 		highest := uint64(20)
+		fails := rapid.IntRange(0, 40).Draw(t, "steps before a failing sync")
 		for range rapid.IntRange(0, 2).Draw(t, "ends of the process") {
 			for range rapid.IntRange(0, 30).Draw(t, "steps") {
+				if fails--; fails == 0 {
+					m.disk.Arm(simdisk.SyncFails, "engine")
+				}
 				m.step(t, false)
 			}
 			m.step(t, rapid.Bool().Draw(t, "caught in flight"))
