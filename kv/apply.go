@@ -144,13 +144,7 @@ func (n *Node) applyPut(e *raft.Entry, token Token) {
 	if err := parsePut(e.Data, &req); err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not a put, though it was validated: %v", e.Index, err))
 	}
-	code := OK
-	if req.lease != 0 {
-		code = ErrLeaseNotFound
-	} else {
-		code = checkPut(n.store, &req)
-	}
-	if code != OK {
+	if code := checkPut(n.store, &req); code != OK {
 		n.answer(token, code, nil, e.Index)
 		return
 	}

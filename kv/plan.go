@@ -185,22 +185,20 @@ func (p *plan) check() (Code, error) {
 	return OK, nil
 }
 
-// checkPut refuses a put that leans on a key that is not there, or on a lease that is not there.
+// checkPut refuses a put that leans on a lease, or on a key, that is not there.
 func checkPut(pre preState, put *putRequest) Code {
-	if put.ignoreValue || put.ignoreLease {
-		found := false
-		pre.MetaRange(put.key, nil, func([]byte, mvcc.Meta) bool {
-			found = true
-			return false
-		})
-		if !found {
-			return ErrKeyNotFound
-		}
-	}
 	if put.lease != 0 {
-		return ErrLeaseNotFound
+		return ErrLeaseNotFound // there are no leases yet
 	}
-	return OK
+	if !put.ignoreValue && !put.ignoreLease {
+		return OK
+	}
+	code := ErrKeyNotFound
+	pre.MetaRange(put.key, nil, func([]byte, mvcc.Meta) bool {
+		code = OK
+		return false
+	})
+	return code
 }
 
 // body writes the TxnResponse of a plan that has run.

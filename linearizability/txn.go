@@ -16,9 +16,9 @@ type txnResult struct {
 }
 
 // txn executes a whole Txn: first every compare, nested ones included, on the state before it,
-// then the revisions of all reads that will run, then the operations.
+// then what could fail in the chosen branches, then the operations.
 func (w *writer) txn(req *pb.TxnRequest) (*txnResult, string) {
-	if err := w.checkReads(req); err != "" {
+	if err := w.check(req); err != "" {
 		return nil, err
 	}
 	res, err := w.branch(req)
@@ -39,24 +39,46 @@ func (w *writer) chosen(req *pb.TxnRequest) ([]*pb.RequestOp, bool) {
 	return req.Success, true
 }
 
-// checkReads refuses a Txn with a read at a revision that the state before it does not have; a
-// read in a Txn cannot name the Txn's own revision.
-func (w *writer) checkReads(req *pb.TxnRequest) string {
+// check refuses a Txn that would fail on the way, for the reason it would meet first: a read at a
+// revision that the state before it does not have (a read in a Txn cannot name the Txn's own
+// revision), or a put that leans on a lease or a key that is not there.
+func (w *writer) check(req *pb.TxnRequest) string {
 	ops, _ := w.chosen(req)
 	for _, op := range ops {
-		if nested := op.GetRequestTxn(); nested != nil {
-			if err := w.checkReads(nested); err != "" {
-				return err
-			}
+		err := ""
+		switch r := op.Request.(type) {
+		case *pb.RequestOp_RequestRange:
+			err = w.checkRead(r.RequestRange)
+		case *pb.RequestOp_RequestPut:
+			err = w.base.checkPut(r.RequestPut)
+		case *pb.RequestOp_RequestTxn:
+			err = w.check(r.RequestTxn)
 		}
-		r := op.GetRequestRange()
-		switch {
-		case r.GetRevision() <= 0:
-		case r.Revision > w.base.revision:
-			return ErrFutureRev
-		case r.Revision < w.base.compacted:
-			return ErrCompacted
+		if err != "" {
+			return err
 		}
+	}
+	return ""
+}
+
+func (w *writer) checkRead(r *pb.RangeRequest) string {
+	switch {
+	case r.Revision <= 0:
+	case r.Revision > w.base.revision:
+		return ErrFutureRev
+	case r.Revision < w.base.compacted:
+		return ErrCompacted
+	}
+	return ""
+}
+
+// checkPut refuses a put that leans on a lease or a key that is not there.
+func (s *State) checkPut(req *pb.PutRequest) string {
+	if req.Lease != 0 {
+		return ErrLeaseNotFound
+	}
+	if _, found := s.kvs.find(req.Key); !found && (req.IgnoreValue || req.IgnoreLease) {
+		return ErrKeyNotFound
 	}
 	return ""
 }

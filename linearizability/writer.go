@@ -48,6 +48,9 @@ func (s *State) extend(kvs keyValues) *State {
 }
 
 func (w *writer) put(req *pb.PutRequest) (*pb.PutResponse, string) {
+	if err := w.base.checkPut(req); err != "" {
+		return nil, err
+	}
 	i, found := w.kvs.find(req.Key)
 	rev := w.base.revision + 1
 	kv := &mvccpb.KeyValue{
@@ -63,11 +66,6 @@ func (w *writer) put(req *pb.PutRequest) (*pb.PutResponse, string) {
 		if req.PrevKv {
 			resp.PrevKv = old
 		}
-	} else if req.IgnoreValue || req.IgnoreLease {
-		return nil, ErrKeyNotFound
-	}
-	if req.Lease != 0 {
-		return nil, ErrLeaseNotFound
 	}
 	kvs := make(keyValues, 0, len(w.kvs)+1)
 	kvs = append(append(kvs, w.kvs[:i]...), kv)
