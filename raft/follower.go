@@ -188,6 +188,9 @@ func (r *Raft) Restore(s Snapshot) {
 		panic(fmt.Sprintf("raft: leader of term %d restores a state at %d", r.term, s.Index))
 	}
 	r.applyFetch, r.fetched = 0, nil
+	if s.Term > r.term {
+		r.becomeFollower(s.Term, 0) // the state can come faster than its leader's messages
+	}
 	if r.log.matches(s.Index, s.Term) {
 		r.commitTo(s.Index)
 		r.applied = s.Index
@@ -201,7 +204,7 @@ func (r *Raft) Restore(s Snapshot) {
 	// The disk still has the old log until the marker is durable; of it only what was committed is
 	// sure to be in the new state too.
 	r.disk.overwrite(r.commit + 1)
-	r.following.acked = min(r.following.acked, r.disk.durable)
+	r.following.acked = r.disk.durable
 	r.log.reset(s.Index, s.Term)
 	r.commit, r.applied = s.Index, s.Index
 	r.configs = configHistory{{index: s.Index, config: s.Config.Clone()}}

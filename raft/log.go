@@ -111,6 +111,11 @@ func (l *memLog) push(e *Entry) {
 	if e.Term != l.lastTerm() || len(l.runs) == 0 {
 		l.runs = append(l.runs, TermRun{First: e.Index, Term: e.Term})
 	}
+	if n := len(l.window); n == cap(l.window) {
+		// Entries leave at the front, so the window moves on through its memory and must move to
+		// fresh memory now and then: the more room, the more rarely.
+		l.window = append(make([]Entry, 0, max(64, 2*n)), l.window...)
+	}
 	l.window = append(l.window, *e)
 	l.bytes += e.Size()
 	l.last = e.Index

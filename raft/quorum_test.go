@@ -57,7 +57,8 @@ func TestBallotEqualsItsTwin(t *testing.T) {
 }
 
 func TestJointQuorumNeedsBothSets(t *testing.T) {
-	c := newCluster(t, Config{Voters: []MemberID{1, 2, 3}, Outgoing: []MemberID{3, 4, 5}}, 1, 2, 3, 4, 5)
+	joint := Config{Voters: []MemberID{1, 2, 3}, Outgoing: []MemberID{3, 4, 5}}
+	c := newCluster(t, joint, 1, 2, 3, 4, 5)
 	rapid.Check(t, func(t *rapid.T) {
 		r := c.nodes[0].r
 		r.role = Leader

@@ -134,6 +134,11 @@ func New(set Settings, st Restored) *Raft {
 	r.disk = durability{durable: st.Last, commit: st.Hard.Commit}
 	r.applied = max(st.Applied, st.Snapshot.Index)
 	r.commit = max(st.Hard.Commit, r.applied)
+	if st.Last == st.Snapshot.Index && st.Snapshot.Term > r.term {
+		// A transferred state is newer than the term on record: power was lost before its marker
+		// was written. The vote belonged to the term before.
+		r.enterTerm(st.Snapshot.Term)
+	}
 	if r.commit > st.Last || r.log.lastTerm() > r.term || (r.vote != 0 && r.term == 0) {
 		panic(fmt.Sprintf("raft: restored %+v, commit %d: beyond the log, which ends at %d of "+
 			"term %d", st.Hard, r.commit, st.Last, r.log.lastTerm()))

@@ -119,8 +119,10 @@ type Message struct {
 	HintTerm      Term  // rejection: the rejecting log's term at Hint
 	Round         uint64
 	Read          ReadID
-	Transfer      bool   // MsgVote: the leader asked for this campaign; do not refuse it for hearing a leader
-	Data          []byte // snapshot messages: content; immutable for ever
+	// Transfer, in a MsgVote: the leader asked for this campaign; do not refuse it for hearing a
+	// leader.
+	Transfer bool
+	Data     []byte // snapshot messages: content; immutable for ever
 }
 
 // Append is what must go to the durable log, in this order: cut the log after the entry before
