@@ -14,6 +14,7 @@ type DamageError struct {
 	Reason string // what was expected there, with position and type where they are known
 }
 
+// Error implements error.
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("wal: damaged log file %s at offset %d: %s", e.File, e.Offset, e.Reason)
 }
@@ -26,6 +27,7 @@ type FormatError struct {
 	Cipher  uint32
 }
 
+// Error implements error.
 func (e *FormatError) Error() string {
 	return fmt.Sprintf("wal: log file %s has format version %d and cipher %d, "+
 		"this program reads version %d and cipher %d", e.File, e.Version, e.Cipher,
@@ -41,6 +43,7 @@ type IdentityError struct {
 	WantMember  raft.MemberID
 }
 
+// Error implements error.
 func (e *IdentityError) Error() string {
 	return fmt.Sprintf("wal: log file %s belongs to cluster %x member %v, expected %x and %v",
 		e.File, e.Cluster, e.Member, e.WantCluster, e.WantMember)

@@ -93,6 +93,7 @@ const (
 	numRecordTypes
 )
 
+// String names the type as messages do.
 func (t RecordType) String() string {
 	names := [...]string{"?", "segment start", "batch", "hard state", "incarnation", "snapshot",
 		"sync mark"}

@@ -47,6 +47,7 @@ func Open(disk diskio.Reader, opt Options) (*Log, Recovered, error) {
 		opt.SegmentBytes < int64(2*sector) {
 		panic(fmt.Sprintf("wal: options %+v with sector size %d", opt, sector))
 	}
+	opt.MaxBatch = max(min(opt.MaxBatch, int(opt.SegmentBytes/4)), 4*recordHeaderSize)
 	s, err := newScanner(disk, opt.Dir)
 	if err != nil {
 		return nil, Recovered{}, err
@@ -112,7 +113,8 @@ func (r *replay) install(l *Log) error {
 		}
 		h, content, ok, err := s.record(t.at.segment, t.at.offset)
 		if err != nil || !ok || content == nil {
-			return fmt.Errorf("wal: %s changed while it was read: %w", t.at.segment.name(s.dir), err)
+			return &DamageError{File: t.at.name, Offset: t.at.offset,
+				Reason: "the file changed while it was read"}
 		}
 		set.boot.begin(t.meta)
 		set.boot.buf = append(set.boot.buf, content...)

@@ -144,7 +144,7 @@ func (w *world) compare(rec *Recovered, s *twinState) error {
 	case rec.Snapshot.Index != s.snapshot.Index || rec.Snapshot.Term != s.snapshot.Term ||
 		!slices.Equal(rec.Snapshot.Config.Voters, s.snapshot.Config.Voters):
 		return fmt.Errorf("snapshot %+v, expected %+v", rec.Snapshot, s.snapshot)
-	case rec.First <= s.snapshot.Index || rec.First > max(w.floor, s.snapshot.Index)+1:
+	case rec.First <= s.snapshot.Index || rec.First > max(w.floor, s.snapshot.Index+1):
 		return fmt.Errorf("first entry %d, snapshot %d, floor %d", rec.First, s.snapshot.Index,
 			w.floor)
 	}

@@ -27,10 +27,12 @@ import (
 type Options struct {
 	Dir string // slash-separated, relative to the data directory
 	// SegmentBytes is the preallocated length of a segment file. A write that does not fit into
-	// an empty segment extends it, so it should exceed MaxBatch and the largest entry.
+	// an empty segment extends it, so it should exceed the largest entry.
 	SegmentBytes int64
-	MaxBatch     int // bytes of one write at most, except for a single larger entry
-	KeepBytes    int // bytes of the recovered suffix of entries handed to raft
+	// MaxBatch is the length of one write at most, except for a single larger entry. It counts as
+	// a quarter of SegmentBytes if it is larger.
+	MaxBatch  int
+	KeepBytes int // bytes of the recovered suffix of entries handed to raft
 	// Cluster, Member: identity written into each segment's header and compared at Open.
 	Cluster uint64
 	Member  raft.MemberID
@@ -62,7 +64,7 @@ type Log struct {
 	quiet   bool     // a Mark has found the log idle and the next one may write
 
 	durable       raft.Index // see Durable
-	floor         raft.Index // entries up to it may go
+	floor         raft.Index // entries before it may go
 	durableOldest uint64     // the `oldest` of the last durable record
 
 	segments segments
@@ -230,13 +232,14 @@ func (l *Log) Mark() {
 	l.lazyTicket = 0
 }
 
-// Compact allows segments that hold only entries up to and including i to be recycled.
+// Compact allows segments that hold only entries before i to be recycled. Entry i itself stays, so
+// that a later start can see that the log joins a checkpoint at i by its term.
 func (l *Log) Compact(i raft.Index) { l.floor = max(l.floor, i) }
 
 // oldest is the oldest segment that recovery would need if this record were the last.
 func (l *Log) oldest() uint64 {
 	active := l.segments.active().sequence
-	if s, ok := l.index.firstSegment(l.floor); ok {
+	if s, ok := l.index.firstSegment(max(l.floor, 1) - 1); ok {
 		return max(min(s, active), l.durableOldest)
 	}
 	return max(active, l.durableOldest)
