@@ -34,6 +34,8 @@ type keyOperation struct {
 	op           *Operation
 	call, finish int64
 	facts        []fact
+	// removals and replacements count the hidden writes of the key that were called until finish.
+	removals, replacements int
 }
 
 // projection sorts a history by keys.

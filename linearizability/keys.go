@@ -2,6 +2,9 @@ package linearizability
 
 import (
 	"fmt"
+	"slices"
+	"sort"
+	"strconv"
 	"time" //detcd:allow import: a search is bounded by wall time, and its result says so
 
 	"github.com/anishathalye/porcupine"
@@ -13,10 +16,16 @@ import (
 // stands on its own when the oracle or the revision arithmetic is wrong. What it cannot see is
 // anything between keys, and anything that needs revisions. The timeout is for each key.
 //
-// An Unknown write may take effect at any time, or never. Two observations make that cheap without
-// changing any verdict. A write of a value that nobody else writes to this key, and that was seen,
-// took effect before the first one who saw it returned. And one that nobody's view of the key
-// needs, can be left out.
+// An Unknown write may take effect at any time, or never, and a search over many of those does not
+// end. So they are not searched over:
+//
+//   - A write of a value that somebody saw is an operation like others. If nobody else writes that
+//     value, it took effect before the first one who saw it returned.
+//   - Of any other, only that it removed or replaced what was there can ever show. It is taken for
+//     granted when something seen demands it: a key was found missing that should be there, or
+//     the other way round. A demand is met if fewer such demands came before it in the order than
+//     there are lost writes of the kind called until then. That is a little more than a store
+//     could do, so it can hide a violation in a history with lost answers; it invents none.
 func CheckKeys(history []Operation, timeout time.Duration) Result {
 	result := Result{Checker: "keys", Verdict: Legal}
 	if err := Check(history); err != nil {
@@ -41,95 +50,127 @@ func CheckKeys(history []Operation, timeout time.Duration) Result {
 	return result
 }
 
-// keyOperations settles what can be settled of the lost writes of one key.
+// keyOperations chooses the operations of one key to search over, and counts the hidden ones: the
+// lost writes of which nobody saw a value.
 func keyOperations(all []keyOperation) []porcupine.Operation {
 	v := viewOf(all)
-	var ops []porcupine.Operation
+	var removals, replacements []int64 // when the hidden writes were called, in order
+	var searched []*keyOperation
 	for i := range all {
 		op := &all[i]
-		finish := op.finish
-		if op.finish == Never {
-			if !v.needs(op.facts[0]) {
-				continue
-			}
-			finish = v.deadline(op.facts[0])
+		switch {
+		case op.finish != Never:
+			searched = append(searched, op)
+		case op.facts[0].kind == removes:
+			removals = append(removals, op.call)
+		case v.saw(op.facts[0].value):
+			op.finish = max(op.call, v.deadline(op.facts[0].value))
+			searched = append(searched, op)
+		default:
+			replacements = append(replacements, op.call)
 		}
-		ops = append(ops, porcupine.Operation{
-			ClientId: op.op.Client, Input: op, Call: op.call, Return: max(finish, op.call),
-		})
+	}
+	slices.Sort(removals)
+	slices.Sort(replacements)
+	ops := make([]porcupine.Operation, len(searched))
+	for i, op := range searched {
+		op.removals, op.replacements = upTo(removals, op.finish), upTo(replacements, op.finish)
+		ops[i] = porcupine.Operation{
+			ClientId: op.op.Client, Input: op, Call: op.call, Return: op.finish,
+		}
 	}
 	return ops
+}
+
+// upTo counts the times that are not later than the limit.
+func upTo(times []int64, limit int64) int {
+	return sort.Search(len(times), func(i int) bool { return times[i] > limit })
 }
 
 // view is what all operations together saw of a key and wrote to it.
 type view struct {
 	writers map[string]int   // how many operations write a value
 	seen    map[string]int64 // by value: the earliest return of one who saw it
-	absent  bool             // somebody saw the key missing
-	vague   bool             // somebody saw something that several values explain
 }
 
 func viewOf(all []keyOperation) view {
 	v := view{writers: map[string]int{}, seen: map[string]int64{}}
 	for i := range all {
 		for _, f := range all[i].facts {
-			switch f.kind {
-			case sets:
+			if f.kind == sets {
 				v.writers[f.value]++
-			case isValue:
-				if at, ok := v.seen[f.value]; !ok || all[i].finish < at {
-					v.seen[f.value] = all[i].finish
-				}
-			case isAbsent:
-				v.absent = true
-			case isPresent, isNotValue:
-				v.vague = true
-			case removes:
+			}
+			if f.kind != isValue {
+				continue
+			}
+			if at, ok := v.seen[f.value]; !ok || all[i].finish < at {
+				v.seen[f.value] = all[i].finish
 			}
 		}
 	}
 	return v
 }
 
-// needs says whether a lost write could explain something that was seen.
-func (v *view) needs(f fact) bool {
-	if f.kind == removes {
-		return v.absent || v.vague
-	}
-	_, seen := v.seen[f.value]
-	return seen || v.vague
+func (v *view) saw(value string) bool {
+	_, seen := v.seen[value]
+	return seen
 }
 
 // deadline is when a lost write took effect at the latest, if it ever did.
-func (v *view) deadline(f fact) int64 {
-	if at, seen := v.seen[f.value]; f.kind == sets && seen && v.writers[f.value] == 1 {
-		return at
+func (v *view) deadline(value string) int64 {
+	if v.writers[value] == 1 {
+		return v.seen[value]
 	}
 	return Never
 }
 
-// register is what a key holds.
+// register is what a key holds, as far as that is known, and how often a hidden write was needed
+// to explain it.
 type register struct {
-	present bool
-	value   string
+	content                content
+	value                  string // if the content is a known value
+	removals, replacements int
 }
 
-func (r register) apply(facts []fact) (register, bool) {
-	for _, f := range facts {
+type content uint8
+
+const (
+	absent content = iota
+	known          // value
+	hidden         // some value of a hidden write
+	unsure         // hidden or absent
+)
+
+// apply says whether the operation can have seen what it saw, and what the key holds afterwards.
+func (r register) apply(op *keyOperation) (register, bool) {
+	for _, f := range op.facts {
 		ok := true
 		switch f.kind {
 		case isAbsent:
-			ok = !r.present
+			if r.content == known || r.content == hidden {
+				ok = r.removals < op.removals
+				r.removals++
+			}
+			r.content, r.value = absent, ""
 		case isPresent:
-			ok = r.present
+			if r.content == absent {
+				ok = r.replacements < op.replacements
+				r.replacements++
+			}
+			if r.content != known {
+				r.content = hidden
+			}
 		case isValue:
-			ok = r.present && r.value == f.value
+			ok = r.content == known && r.value == f.value
 		case isNotValue:
-			ok = !r.present || r.value != f.value
+			if r.content == known && r.value == f.value {
+				ok = op.removals+op.replacements > 0
+				r.content, r.value = unsure, ""
+			}
 		case sets:
-			r = register{present: true, value: f.value}
+			r.content, r.value = known, f.value
 		case removes:
-			r = register{}
+			r.content, r.value = absent, ""
 		}
 		if !ok {
 			return r, false
@@ -142,7 +183,7 @@ func registerModel() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return register{} },
 		Step: func(state, input, _ any) (bool, any) {
-			next, ok := state.(register).apply(input.(*keyOperation).facts)
+			next, ok := state.(register).apply(input.(*keyOperation))
 			return ok, next
 		},
 		Hash: func(state any) uint64 { return hashBytes(0, []byte(state.(register).value)) },
@@ -150,10 +191,8 @@ func registerModel() porcupine.Model {
 			return input.(*keyOperation).op.String()
 		},
 		DescribeState: func(state any) string {
-			if r := state.(register); r.present {
-				return fmt.Sprintf("%q", r.value)
-			}
-			return "absent"
+			r := state.(register)
+			return [...]string{"absent", strconv.Quote(r.value), "a lost value", "?"}[r.content]
 		},
 	}
 }
