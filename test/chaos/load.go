@@ -214,6 +214,10 @@ func (w *worker) get(n int) *pb.RangeRequest {
 		get.Limit = int64(w.random.IntN(8))
 		get.SortOrder = pb.RangeRequest_SortOrder(w.random.IntN(3))
 		get.SortTarget = pb.RangeRequest_SortTarget(w.random.IntN(5))
+		get.KeysOnly, get.CountOnly = w.random.IntN(6) == 0, w.random.IntN(6) == 0
+		if w.random.IntN(4) == 0 {
+			get.MinModRevision, get.MaxCreateRevision = w.read[n], w.read[(n+1)%keys]
+		}
 	}
 	if w.random.IntN(10) == 0 && w.read[n] > 0 {
 		get.Revision = w.read[n]
@@ -231,6 +235,9 @@ func (w *worker) txn(n int) *pb.TxnRequest {
 			TargetUnion: &pb.Compare_ModRevision{ModRevision: w.read[n]},
 		}},
 		Failure: []*pb.RequestOp{rangeOp(n), rangeOp(other)},
+	}
+	if w.random.IntN(4) == 0 {
+		txn.Compare = []*pb.Compare{w.compare(n)}
 	}
 	switch w.random.IntN(4) {
 	case 0:
@@ -250,6 +257,28 @@ func (w *worker) txn(n int) *pb.TxnRequest {
 		txn.Success = []*pb.RequestOp{putOp(w.put(n)), putOp(w.put(other)), rangeOp(n)}
 	}
 	return txn
+}
+
+// compare draws a condition of any kind, on one key or several.
+func (w *worker) compare(n int) *pb.Compare {
+	c := &pb.Compare{
+		Key: key(n), Target: pb.Compare_CompareTarget(w.random.IntN(5)),
+		Result: pb.Compare_CompareResult(w.random.IntN(4)),
+	}
+	switch c.Target {
+	case pb.Compare_VERSION:
+		c.TargetUnion = &pb.Compare_Version{Version: int64(w.random.IntN(4))}
+	case pb.Compare_CREATE:
+		c.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: w.read[n]}
+	case pb.Compare_MOD:
+		c.TargetUnion = &pb.Compare_ModRevision{ModRevision: w.read[n]}
+	case pb.Compare_VALUE:
+		c.TargetUnion = &pb.Compare_Value{Value: fmt.Appendf(nil, "c%d-", w.random.IntN(clients))}
+	}
+	if w.random.IntN(3) == 0 {
+		c.RangeEnd = key(n + 3)
+	}
+	return c
 }
 
 func rangeOp(n int) *pb.RequestOp {
