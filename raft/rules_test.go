@@ -172,6 +172,27 @@ func TestAcknowledgementWaitsForTheTerm(t *testing.T) {
 	require.Equal(t, Index(2), only(t, take(r), MsgAppendResp).Index)
 }
 
+func TestStaleLeaderIsToldTheTerm(t *testing.T) {
+	for _, kind := range []MessageType{MsgAppend, MsgHeartbeat, MsgVote, MsgPreVote} {
+		r := lagging()
+		r.Receive(Message{Type: MsgHeartbeat, From: 3, To: 1, FromIncarnation: 1, Term: 8})
+		r.Receive(Message{Type: kind, From: 2, To: 1, FromIncarnation: 1, Term: 1})
+		out := take(r)
+		require.Len(t, out.Messages, 1)
+		require.Equal(t, Term(8), out.Messages[0].Term)
+		require.True(t, out.Messages[0].Reject || kind == MsgHeartbeat)
+	}
+}
+
+// The same leader in a new term has forgotten what it was asked in the old one.
+func TestForwardedReadsFailWithTheTerm(t *testing.T) {
+	r := lagging()
+	r.ReadIndex(4)
+	only(t, take(r), MsgReadIndex)
+	r.Receive(Message{Type: MsgHeartbeat, From: 2, To: 1, FromIncarnation: 1, Term: 3})
+	require.Equal(t, []ReadReady{{ID: 4}}, take(r).Reads)
+}
+
 func TestUncommittedBytesAreBounded(t *testing.T) {
 	c := newCluster(t, voters(1, 2, 3), 1, 2, 3)
 	l := c.elect(1)

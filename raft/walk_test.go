@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -325,6 +326,17 @@ func (w *walker) round() {
 	}
 }
 
+// caughtUp says whether every member of l's configuration has applied all of l's log. With one
+// small message under way at a time, a long log takes its time.
+func (w *walker) caughtUp(l *testNode) bool {
+	for _, m := range l.r.configs.current().config.Members() {
+		if w.c.node(m).r.applied < l.r.log.last {
+			return false
+		}
+	}
+	return true
+}
+
 // heal ends all faults and demands a leader, a new commit, everyone caught up, reads answered.
 func (w *walker) heal() {
 	w.faults = false
@@ -344,7 +356,7 @@ func (w *walker) heal() {
 	require.NotNil(w.t, l, "no leader after the heal")
 	w.c.propose(l, "after the heal")
 	w.read(l)
-	for range 30 {
+	for k := 0; k < 30 || (k < 1000 && !w.caughtUp(l)); k++ {
 		for _, n := range w.c.nodes {
 			w.tick(n)
 		}
@@ -368,7 +380,7 @@ func (w *walker) heal() {
 
 func TestRandomWalksKeepTheFiveProperties(t *testing.T) {
 	reached := map[string]int{}
-	for seed := range uint64(walkSeeds) {
+	for seed := *walkFirst; seed < *walkFirst+*walkSeeds; seed++ {
 		func() {
 			defer func() {
 				if e := recover(); e != nil {
@@ -395,9 +407,12 @@ func TestRandomWalksKeepTheFiveProperties(t *testing.T) {
 	}
 }
 
-const (
-	walkSeeds = 150
-	walkSteps = 6000
+const walkSteps = 6000
+
+// More walks than a test run needs: go test -run RandomWalks -walk.first 1000 -walk.seeds 5000.
+var (
+	walkFirst = flag.Uint64("walk.first", 0, "seed of the first random walk")
+	walkSeeds = flag.Uint64("walk.seeds", 120, "number of random walks")
 )
 
 // walkT names the seed with each failure.
