@@ -22,8 +22,13 @@ const (
 	// so that no request waits for a window update; naming them turns the bandwidth probing off.
 	streamWindow     = 1 << 20
 	connectionWindow = 4 << 20
-	transportBuffer  = 64 << 10
-	workersPerCPU    = 128
+	// A read buffer lasts as long as its connection, and there may be thousands; a write buffer is
+	// shared and lasts as long as a write.
+	readBuffer  = 32 << 10
+	writeBuffer = 64 << 10
+
+	workersPerCPU = 512
+	maxWorkers    = 4096
 )
 
 func grpcOptions(c *Config) []grpc.ServerOption {
@@ -34,11 +39,11 @@ func grpcOptions(c *Config) []grpc.ServerOption {
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(maxStreams),
 		// Most handlers sleep until their write is committed, so workers are many; what finds no
-		// free worker gets a goroutine of its own.
-		grpc.NumStreamWorkers(uint32(workersPerCPU * runtime.GOMAXPROCS(0))),
+		// free worker gets a goroutine of its own, whose stack must grow first.
+		grpc.NumStreamWorkers(uint32(min(workersPerCPU*runtime.GOMAXPROCS(0), maxWorkers))),
 		grpc.SharedWriteBuffer(true),
-		grpc.WriteBufferSize(transportBuffer),
-		grpc.ReadBufferSize(transportBuffer),
+		grpc.WriteBufferSize(writeBuffer),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connectionWindow),
 	}

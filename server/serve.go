@@ -95,7 +95,6 @@ func (s *Server) handOver() {
 	if isClosed(s.loop.halted) || !s.leading() {
 		return
 	}
-	s.log.Info("leadership transfer starting")
 	s.loop.inbox.put(kv.Input{Kind: kv.InputLeave})
 	limit := time.NewTimer(time.Duration(s.cfg.ElectionMillis) * time.Millisecond)
 	defer limit.Stop()
