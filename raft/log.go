@@ -20,7 +20,8 @@ import (
 //
 // Invariant: a slot of the window that was written is never written again. Slices of the window
 // are handed out (to the disk, into messages) and may be read later by others; a truncation
-// therefore makes the next append move to fresh memory.
+// therefore makes the next append move to fresh memory. For the same reason an evicted entry's data
+// is released only with the next such move, so up to twice the bound may be held for a while.
 type memLog struct {
 	prev     Index // the position before the first entry
 	prevTerm Term
