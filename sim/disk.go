@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/diskio/keyed"
+	"github.com/detcd/detcd/diskio/simdisk"
+	"github.com/detcd/detcd/kv"
+)
+
+// disk is a member's door to its simulated disk: it says when operations begin and end, counts them
+// for planned crashes, and shows every operation to the ledger of what is durable.
+type disk struct {
+	*simdisk.Disk
+	member *member
+	done   uint64 // operations finished, keys their durations
+	slow   int64  // active slow-downs multiply durations; 0 is none
+	stalls int    // active stalls; nothing ends while above 0
+	// held says which lanes had an operation end during a stall.
+	held [diskio.NumLanes]holding
+	// failureSeen says that the process has been told of a failed sync.
+	failureSeen bool
+	operations  uint64 // submitted
+}
+
+// holding says whether a lane waits for the end of a stall.
+type holding uint8
+
+const (
+	flowing holding = iota
+	held
+)
+
+// armedCrash is a crash that waits for a certain operation.
+type armedCrash struct {
+	fault  int // index of the fault plus one; 0 is none
+	after  int // operations to go
+	moment Moment
+	// fatal is the ticket and lane of the operation after which the process dies.
+	fatalSet bool
+	fatal    diskio.Ticket
+	lane     diskio.Lane
+}
+
+func newDisk(m *member) disk {
+	seed := keyed.Hash(m.world.plan.Seed, 0xd15c, uint64(m.index))
+	sector := 512
+	if m.index%3 == 2 {
+		sector = 4096
+	}
+	return disk{Disk: simdisk.New(simdisk.Options{Seed: seed, Sector: sector}), member: m}
+}
+
+// Submit implements diskio.Disk. A planned crash may fall on the operation.
+func (d *disk) Submit(op diskio.Op) {
+	m := d.member
+	if m.dying {
+		return
+	}
+	d.operations++
+	if c := &m.crash; c.fault > 0 && !c.fatalSet {
+		if c.after--; c.after <= 0 {
+			switch c.moment {
+			case Before:
+				m.dying = true
+				return
+			case Inside:
+				m.dying = true
+			case After:
+				c.fatalSet, c.fatal, c.lane = true, op.Ticket, op.Lane
+			}
+		}
+	}
+	m.world.oracle.ledger.submitted(m, &op)
+	d.Disk.Submit(op)
+	d.begin(op.Lane)
+}
+
+// begin gives the next operation of a lane to the device, if that is idle.
+func (d *disk) begin(lane diskio.Lane) {
+	op, ok := d.Begin(lane)
+	if !ok {
+		return
+	}
+	w := d.member.world
+	w.schedule(event{at: w.now + d.duration(&op), kind: eventDisk, node: uint8(d.member.index),
+		slot: d.member.run, arg: uint64(lane)})
+}
+
+// duration draws how long an operation takes: syncs are what costs.
+func (d *disk) duration(op *diskio.Op) int64 {
+	d.done++
+	p := d.member.world.plan
+	r := keyed.New(p.Seed, 0xd15d, uint64(d.member.index), d.done)
+	typical := p.Machines[d.member.index].SyncDelay
+	switch op.Kind {
+	case diskio.Sync, diskio.SyncDir:
+	default:
+		typical = typical/32 + 2*microsecond
+	}
+	t := typical/2 + int64(r.Exp(uint64(typical/2)))
+	if r.Chance(2, 1000) {
+		t += int64(r.Tail(uint64(typical), uint64(50*typical)))
+	}
+	if d.slow > 0 {
+		t = min(t*d.slow, 2*second)
+	}
+	return t
+}
+
+// event ends the operation that a lane's device works on.
+func (d *disk) event(e *event) {
+	m := d.member
+	lane := diskio.Lane(e.arg)
+	if e.slot != m.run || m.life != up {
+		return
+	}
+	if d.stalls > 0 {
+		d.held[lane] = held
+		return
+	}
+	w := m.world
+	op, _ := d.InFlight(lane)
+	c := d.Finish(lane)
+	w.trace.add(uint64(c.Ticket) ^ uint64(c.Status)<<56 ^ uint64(c.Kind)<<48)
+	w.counts.DiskOps++
+	w.oracle.ledger.performed(m, &op, c.Status)
+	if c.Status == diskio.Failed {
+		d.failureSeen = true
+	}
+	if a := &m.crash; a.fatalSet && a.fatal == c.Ticket && a.lane == lane {
+		m.die()
+		return
+	}
+	m.input(kv.Input{Kind: kv.InputDisk, Done: &c})
+	d.begin(lane)
+}
+
+// unstall lets go on what a stall held back.
+func (d *disk) unstall() {
+	m := d.member
+	for lane := range d.held {
+		if d.held[lane] == held {
+			d.held[lane] = flowing
+			m.world.schedule(event{at: m.world.now, kind: eventDisk, node: uint8(m.index),
+				slot: m.run, arg: uint64(lane)})
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package sim
+
+import (
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/netsim"
+	"github.com/detcd/detcd/raft"
+)
+
+// The doors of a member's process: its network and its edge. Both swallow everything while the
+// process is dying, because a process that stopped at a disk operation never came to what follows.
+
+// Send implements kv.Network.
+func (m *member) Send(msg raft.Message) {
+	w := m.world
+	if m.dying {
+		return
+	}
+	w.oracle.stepped(m)
+	w.oracle.sent(m, &msg)
+	to := memberIndex(msg.To)
+	if to < 0 || to >= len(w.members) {
+		w.fail(OracleRaft, "member %d sends to %s, which is no member", m.index, msg.To)
+		return
+	}
+	sent := w.onWire(m, &msg)
+	if sent == nil {
+		return
+	}
+	w.send(eventMessage, to, netsim.Class(sent.Type), letter{
+		message: sent, from: netsim.Endpoint(m.index), to: netsim.Endpoint(to),
+	})
+}
+
+// onWire returns the message as the receiver will get it: most are copied, because the sender's
+// lists are reused; a drawn part passes through the wire form, as all do in production.
+func (w *world) onWire(m *member, msg *raft.Message) *raft.Message {
+	w.counts.Messages++
+	d := newDie(w.plan.Seed, entityWire, w.counts.Messages)
+	if !d.chance(int64(w.plan.WirePPM)) {
+		return copyMessage(msg)
+	}
+	w.counts.Encoded++
+	wire := raft.EncodeMessage(nil, msg)
+	decoded, err := raft.DecodeMessage(wire)
+	if err != nil {
+		w.fail(OracleCodec, "member %d sends %s, whose wire form does not decode: %v", m.index,
+			describeMessage(msg), err)
+		return nil
+	}
+	return &decoded
+}
+
+// Answer implements kv.Edge.
+func (m *member) Answer(a kv.Answer) {
+	if m.dying {
+		return
+	}
+	m.world.oracle.stepped(m)
+	m.reply(&a)
+}
+
+// reply sends an answer to the client that waits for it.
+func (m *member) reply(a *kv.Answer) {
+	w := m.world
+	owed, ok := m.settle(a.Token)
+	if !ok {
+		w.fail(OraclePanic, "member %d answers token %d, which nobody waits for", m.index, a.Token)
+		return
+	}
+	var body []byte
+	for _, piece := range a.Body {
+		body = append(body, piece...)
+	}
+	call := w.calls[owed.call-1]
+	w.oracle.replied(m, call, a, body)
+	r := &reply{code: a.Code, body: body, index: a.Index, member: m.index, run: m.run}
+	w.respond(m, owed, r)
+}
+
+func (w *world) respond(m *member, o owed, r *reply) {
+	client := int(o.endpoint) - w.plan.Members
+	w.send(eventResponse, client, 0, letter{
+		from: netsim.Endpoint(m.index), to: o.endpoint, call: o.call, answer: r,
+	})
+}
+
+// settle removes a token from those that wait.
+func (m *member) settle(t kv.Token) (owed, bool) {
+	for i, o := range m.waiting {
+		if o.token == t {
+			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
+			return o, true
+		}
+	}
+	return owed{}, false
+}
+
+// Read implements kv.Edge: the read is evaluated some events later, when the store has moved on.
+func (m *member) Read(r kv.Read) {
+	if m.dying {
+		return
+	}
+	w := m.world
+	w.counts.Reads++
+	d := newDie(w.plan.Seed, entityRead, uint64(w.counts.Reads))
+	w.schedule(event{at: w.now + d.below(w.plan.ReadDelay), kind: eventRead, node: uint8(m.index),
+		slot: w.reads.put(grantedRead{read: r, run: m.run})})
+}
+
+// evaluate runs a read on the view that it was granted, and gives the view back.
+func (m *member) evaluate(e *event) {
+	w := m.world
+	if m.pauses > 0 && w.reads.items[e.slot].run == m.run {
+		m.heldReads = append(m.heldReads, e.slot)
+		return
+	}
+	g := w.reads.take(e.slot)
+	if g.run != m.run || m.life != up {
+		return
+	}
+	var a kv.Answer
+	if failed := guard(func() { a = g.read.Run() }); failed != "" {
+		w.fail(OraclePanic, "member %d: panic in a read: %s", m.index, failed)
+		return
+	}
+	if a.Code == kv.ErrDamaged && !m.damaged {
+		w.fail(OraclePanic, "member %d: a read finds damage without a fault that explains it: %s",
+			m.index, a.Body)
+		return
+	}
+	m.reply(&a)
+	m.input(kv.Input{Kind: kv.InputViewEnd, View: g.read.View})
+}
+
+// Note implements kv.Edge.
+func (m *member) Note(n kv.Note) {
+	if m.world.trace.out != nil {
+		m.world.trace.note(m, n)
+	}
+}
+
+// Halt implements kv.Edge.
+func (m *member) Halt(reason string) { m.haltReason = reason }
+
+// accept takes a client's request in at the edge, as the server does: what is malformed is refused
+// before the node hears of it.
+func (m *member) accept(c *call, from netsim.Endpoint) {
+	w := m.world
+	o := owed{call: c.number, endpoint: from}
+	if m.life != up {
+		w.respond(m, o, &reply{broken: broken, member: m.index})
+		return
+	}
+	if code := kv.Validate(c.request.method, c.request.raw, &m.config.Limits); code != kv.OK {
+		w.respond(m, o, &reply{code: code, member: m.index})
+		return
+	}
+	w.counts.Requests++
+	o.token = kv.Token(w.counts.Requests)
+	m.waiting = append(m.waiting, o)
+	m.input(kv.Input{Kind: kv.InputRequest, Request: &kv.Request{
+		Token: o.token, Method: c.request.method, Raw: c.request.raw,
+	}})
+}
+
+// memberIndex is the inverse of memberID, -1 for strangers.
+func memberIndex(id raft.MemberID) int {
+	if id < memberID(0) || (uint64(id)-0x1000)%0x111 != 0 {
+		return -1
+	}
+	return int((uint64(id) - 0x1000) / 0x111)
+}

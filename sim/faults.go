@@ -1,0 +1,156 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/detcd/detcd/netsim"
+	"github.com/detcd/detcd/raft"
+)
+
+// Faults come in episodes, because most bugs need two or three of them at once: a partition while
+// a member restarts, a slow disk across an election. An episode has a moment, and its faults begin
+// near it. Which kinds take part at all is drawn per seed (a swarm): a run in which everything
+// happens reaches fewer states than many runs that each leave something out.
+//
+// The budget: members whose stored bytes are damaged stay down, so at most a minority is ever
+// chosen for it. Everything else may hit all members at once.
+
+// faultWeights is how often each kind is drawn where a seed allows it.
+var faultWeights = [numFaultKinds]uint16{
+	FaultPartition: 10, FaultLoss: 3, FaultDuplicate: 2, FaultDelay: 3, FaultHold: 6,
+	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
+	FaultSyncError: 2, FaultRot: 2, FaultTransfer: 3,
+}
+
+// generateFaults fills in the plan's faults, sorted by time.
+func generateFaults(p *Plan) {
+	d := newDie(p.Seed, entityFaults, 0)
+	weights := faultWeights
+	for k := range weights {
+		if d.chance(300_000) {
+			weights[k] = 0
+		}
+	}
+	if !slices.ContainsFunc(weights[:], func(w uint16) bool { return w > 0 }) {
+		weights[FaultPower] = 1
+	}
+	rotten := rottenMembers(p, &d)
+	for episode := range d.within(4, 24) {
+		e := newDie(p.Seed, entityEpisode, uint64(episode))
+		center := e.within(3*second, p.Chaos-2*second)
+		width := e.spread(10, 3000) * millisecond
+		for range e.within(1, 4) {
+			kind := FaultKind(e.weighted(weights[:]))
+			f := generateFault(p, &e, kind)
+			f.At = min(center+e.within(0, width), p.Chaos-second)
+			if kind == FaultRot {
+				if len(rotten) == 0 {
+					continue
+				}
+				f.Target, f.Member = TargetMember, rotten[0]
+				rotten = rotten[1:]
+			}
+			p.Faults = append(p.Faults, f)
+		}
+	}
+	slices.SortStableFunc(p.Faults, func(a, b Fault) int {
+		switch {
+		case a.At < b.At:
+			return -1
+		case a.At > b.At:
+			return 1
+		}
+		return 0
+	})
+	for i := range p.Faults {
+		p.Faults[i].ID = uint32(i + 1)
+	}
+}
+
+// rottenMembers draws the members whose media may be damaged: fewer than half.
+func rottenMembers(p *Plan, d *die) []int {
+	all := make([]int, p.Members)
+	d.rand.Perm(all)
+	return all[:(p.Members-1)/2]
+}
+
+func generateFault(p *Plan, d *die, kind FaultKind) Fault {
+	f := Fault{
+		Kind:   kind,
+		Member: int(d.below(int64(p.Members))),
+		Target: oneOf(d, TargetMember, TargetMember, TargetLeader, TargetLeader, TargetFollower),
+		For:    d.spread(50, 8000) * millisecond,
+	}
+	members := netsim.Set(1)<<p.Members - 1
+	everyone := netsim.Set(1)<<(p.Members+len(p.Scripts)) - 1
+	switch kind {
+	case FaultPartition:
+		f.Shape = oneOf(d, netsim.Split, netsim.Split, netsim.SplitOneWay, netsim.Bridge,
+			netsim.Ring, netsim.Isolate, netsim.Isolate, netsim.Isolate, netsim.IsolateIn,
+			netsim.IsolateOut)
+		f.Side = netsim.Set(d.rand.Uint64()) & everyone
+		f.Concerned = oneOf(d, members, members|netsim.Set(d.rand.Uint64())&everyone, everyone)
+	case FaultLoss:
+		f.PPM = uint32(d.spread(1000, 900_000))
+	case FaultDuplicate:
+		f.PPM = uint32(d.spread(1000, 500_000))
+	case FaultDelay:
+		f.Amount = d.spread(1, 1000) * millisecond
+	case FaultHold:
+		f.PPM = uint32(d.spread(2000, million))
+		f.Amount = d.spread(100, 10_000) * millisecond
+		if d.chance(600_000) {
+			f.Classes = holdClasses(d)
+		}
+	case FaultCrash, FaultPower:
+		generateCrash(p, d, &f)
+	case FaultPause:
+		f.For = d.spread(p.TickNanos, 10*p.ElectionNanos())
+	case FaultClock:
+		f.Amount = d.spread(1, 4*3600*1000) * millisecond * oneOf(d, int64(1), -1)
+	case FaultSlowDisk:
+		f.Amount = d.spread(2, 200)
+	case FaultSyncError:
+		f.Amount = d.below(int64(len(syncScopes)))
+	case FaultRot:
+		f.For = d.spread(50, 1000) * millisecond
+		f.Amount = d.within(1, 8)
+	}
+	if kind >= FaultLoss && kind <= FaultHold {
+		f.Side, f.Concerned = linkEnds(d, members, everyone)
+	}
+	return f
+}
+
+// linkEnds draws which links a network fault concerns: from which endpoints, to which.
+func linkEnds(d *die, members, everyone netsim.Set) (from, to netsim.Set) {
+	if d.chance(300_000) {
+		return members, members
+	}
+	from = netsim.Set(d.rand.Uint64()) & everyone
+	to = oneOf(d, everyone, members, netsim.Set(d.rand.Uint64())&everyone)
+	return from, to
+}
+
+// holdClasses draws one kind of message, or one kind and what answers it.
+func holdClasses(d *die) uint32 {
+	first := d.within(int64(raft.MsgPreVote), int64(raft.NumMessageTypes)-1)
+	return 1<<first | 1<<d.within(first, min(first+1, int64(raft.NumMessageTypes)-1))
+}
+
+func generateCrash(p *Plan, d *die, f *Fault) {
+	f.Ops = int(d.spread(1, 40))
+	f.Moment = oneOf(d, Before, Inside, After)
+	f.For = d.spread(1, 6000) * millisecond
+	switch d.below(4) {
+	case 0: // many at once, as when a rack loses power
+		f.Target = TargetSet
+		f.Side = netsim.Set(d.rand.Uint64())
+		if d.chance(500_000) {
+			f.Side = ^netsim.Set(0)
+		}
+		f.Side &= netsim.Set(1)<<p.Members - 1
+	case 1: // back within the same term
+		f.For = d.spread(1, 50) * millisecond
+	}
+}

@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/netsim"
+)
+
+// Generate turns a seed into a plan. It is the configuration of a clean run: whoever hunts bugs and
+// whoever proves their absence runs the very same plans.
+func Generate(seed uint64) Plan {
+	d := newDie(seed, entityConfig, 0)
+	p := Plan{Seed: seed}
+	p.Members = oneOf(&d, 1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 5, 6, 7)
+	p.Chaos = d.within(40, 60) * second
+	p.TickNanos = oneOf[int64](&d, 10, 20, 20, 50, 100) * millisecond
+	p.HeartbeatTicks = int(d.within(1, 2))
+	p.ElectionTicks = int(oneOf(&d, 5, 8, 10, 10, 15))
+	p.Limits = generateLimits(seed)
+	p.Peers = netsim.Quality{
+		MinDelay: d.within(50, 500) * microsecond, MeanDelay: d.spread(50, 3000) * microsecond,
+		TailPPM: uint32(oneOf(&d, 0, 100, 1000, 10_000)), TailDelay: d.spread(20,
+			2000) * millisecond,
+		LossPPM: uint32(oneOf(&d, 0, 0, 100, 2000, 20_000)), DuplicatePPM: uint32(oneOf(&d, 0, 0,
+			1000, 20_000)),
+		Capacity: int(d.spread(8, 512)),
+	}
+	p.Clients = netsim.Quality{
+		MinDelay: d.within(20, 200) * microsecond, MeanDelay: d.spread(20, 500) * microsecond,
+		TailPPM: uint32(oneOf(&d, 0, 100, 1000)), TailDelay: d.spread(10, 500) * millisecond,
+		LossPPM: uint32(oneOf(&d, 0, 0, 500, 5000)), Capacity: 64,
+	}
+	p.WirePPM = uint32(oneOf(&d, 0, 20_000, 200_000, million))
+	p.TurnDelay = d.spread(1, 400) * microsecond
+	p.ReadDelay = d.spread(10, 20_000) * microsecond
+	for i := range p.Members {
+		p.Machines = append(p.Machines, generateMachine(seed, i))
+	}
+	generateScripts(&p)
+	generateFaults(&p)
+	return p
+}
+
+// generateLimits draws limits so small that what production does once an hour (a segment that
+// rolls, a checkpoint, a log that is cut, a member that needs a snapshot) happens all the time.
+func generateLimits(seed uint64) kv.Limits {
+	d := newDie(seed, entityLimits, 0)
+	l := kv.DefaultLimits()
+	l.MaxRequestBytes = int(oneOf(&d, 2048, 4096, 16_384))
+	l.QuotaBytes = -1
+	l.MaxPending = int(oneOf(&d, 4, 64, 1024))
+	l.CheckpointBytes = d.spread(4<<10, 256<<10)
+	l.CheckpointCount = d.spread(8, 1000)
+	l.CatchUpEntries = d.spread(1, 300)
+	l.LogSegmentBytes = d.spread(16<<10, 256<<10)
+	l.DataSegmentBytes = d.spread(4<<10, 64<<10)
+	l.LogMemoryBytes = int(d.spread(1<<10, 256<<10))
+	l.CacheBytes = oneOf[int64](&d, 0, 4<<10, 64<<10)
+	l.MessageBytes = int(d.spread(128, 64<<10))
+	l.InflightBytes = int(d.spread(1<<10, 256<<10))
+	l.InflightMessages = int(d.spread(1, 128))
+	l.ChunkBytes = int(d.spread(256, 16<<10))
+	l.StepUnits = int(d.spread(4, 1000))
+	return l
+}
+
+func generateMachine(seed uint64, member int) Machine {
+	d := newDie(seed, entityMachine, uint64(member))
+	return Machine{
+		DriftPPM:   oneOf(&d, 0, 0, d.within(-500, 500), d.within(-50_000, 50_000)),
+		WallOffset: oneOf(&d, 0, d.within(-second, second), d.within(-3600, 3600)*second),
+		SyncDelay:  d.spread(30, 20_000) * microsecond,
+	}
+}
+
+func generateScripts(p *Plan) {
+	d := newDie(p.Seed, entityScript, 0)
+	clients := int(d.within(3, 10))
+	// All clients together send this many requests per second while nothing is wrong.
+	rate := d.spread(20, 80)
+	keys := int(oneOf(&d, 1, 2, 4, 8))
+	for i := range clients {
+		d := newDie(p.Seed, entityScript, uint64(i)+1)
+		p.Scripts = append(p.Scripts, Script{
+			Home:    int(d.below(int64(p.Members))),
+			RoamPPM: uint32(oneOf(&d, 0, 10_000, 200_000, million)),
+			Start:   d.within(0, second),
+			Think:   int64(clients) * second / rate,
+			Timeout: oneOf(&d, 300*millisecond, second, 3*second, 8*second),
+			Mix:     generateMix(&d),
+			Keys:    keys,
+		})
+	}
+}

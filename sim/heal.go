@@ -1,0 +1,280 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/netsim"
+)
+
+// After the chaos every fault ends, and the cluster owes progress within a bound: one leader that
+// all live members know, every request answered, every live member caught up. Then the world
+// writes and reads through every member and compares what they hold. Then the power of all
+// machines fails at once, and the same is demanded of what comes back, because a promise that is
+// kept in memory only shows here at the latest.
+
+// phase is how far a run has come.
+type phase uint8
+
+const (
+	chaos phase = iota
+	settling
+	reading
+	settlingAgain
+	readingAgain
+)
+
+// healing is the state of the time after the chaos.
+type healing struct {
+	phase    phase
+	since    int64 // when the present phase began
+	deadline int64
+	steps    []finalStep
+	hashes   map[hashKey]hashSeen
+}
+
+// finalStep is one of the world's own requests after the chaos.
+type finalStep struct {
+	member  int
+	request request
+}
+
+// hashKey is what makes two answers to HashKV comparable.
+type hashKey struct {
+	revision, compacted int64
+}
+
+type hashSeen struct {
+	hash   uint32
+	member int
+}
+
+// bound is how long the cluster may take to recover.
+func (w *world) bound() int64 { return 20*second + 30*w.plan.ElectionNanos() }
+
+// nextPhase ends the chaos.
+func (w *world) nextPhase() {
+	w.heal.phase, w.heal.since, w.heal.deadline = settling, w.now, w.now+w.bound()
+	calm := netsim.Quality{
+		MinDelay: 100 * microsecond, MeanDelay: 100 * microsecond, TailDelay: millisecond,
+		Capacity: 1 << 16,
+	}
+	for i := range w.faults {
+		w.net.Remove(w.plan.Faults[i].ID)
+		w.faults[i].active = idle
+	}
+	w.net.SetQuality(calm, calm)
+	for _, m := range w.members {
+		m.calm()
+	}
+	w.schedule(event{at: w.now + 50*millisecond, kind: eventProbe})
+}
+
+// calm takes every fault off one machine and starts its process if it is down.
+func (m *member) calm() {
+	m.disk.Quiet()
+	m.disk.slow, m.disk.stalls = 0, 0
+	m.crash = armedCrash{}
+	if !m.disk.failureSeen {
+		m.failing = 0
+	}
+	m.disk.unstall()
+	m.pauses = 0
+	m.resume()
+	if m.life == down {
+		m.downUntil = m.world.now
+		m.scheduleRestart(m.world.now)
+	}
+}
+
+// probe looks whether the cluster has recovered.
+func (w *world) probe() {
+	again := event{at: w.now + 50*millisecond, kind: eventProbe}
+	if w.heal.phase == reading || w.heal.phase == readingAgain {
+		if w.now > w.heal.deadline {
+			w.fail(OracleLive, "the final requests are not answered: %s", w.situation())
+		}
+		w.schedule(again)
+		return
+	}
+	missing := w.missing()
+	switch {
+	case missing == "":
+		w.counts.Recovery = max(w.counts.Recovery, w.now-w.heal.since)
+		w.beginReading()
+	case w.now > w.heal.deadline:
+		w.fail(OracleLive, "no recovery within %s: %s: %s", clockTime(w.bound()), missing,
+			w.situation())
+		return
+	}
+	w.schedule(again)
+}
+
+// missing says what recovery still lacks; empty when there is nothing.
+func (w *world) missing() string {
+	for _, c := range w.clients {
+		if c.pending != nil {
+			return fmt.Sprintf("call %d of client %d is neither answered nor timed out",
+				c.pending.number, c.index)
+		}
+	}
+	leader := w.oracle.leader()
+	if leader < 0 {
+		return "no leader"
+	}
+	for _, m := range w.members {
+		switch m.life {
+		case down:
+			return fmt.Sprintf("member %d is down", m.index)
+		case gone:
+			continue
+		}
+		s := m.driver.Node.State()
+		switch {
+		case s.Raft.Leader != memberID(leader):
+			return fmt.Sprintf("member %d does not follow member %d", m.index, leader)
+		case !s.Ready:
+			return fmt.Sprintf("member %d is not ready", m.index)
+		case s.Applied < w.oracle.commit.last():
+			return fmt.Sprintf("member %d has applied %d of %d", m.index, s.Applied,
+				w.oracle.commit.last())
+		}
+	}
+	return ""
+}
+
+// situation describes every member, for a failure's message.
+func (w *world) situation() string {
+	var b strings.Builder
+	for _, m := range w.members {
+		fmt.Fprintf(&b, "[%d %s", m.index, [...]string{"down", "up", "gone"}[m.life])
+		if m.life == up {
+			s := m.driver.Node.State()
+			fmt.Fprintf(&b,
+				" %s term %d leader %d commit %d applied %d last %d durable %d pending %d "+
+					"ready %v", s.Raft.Role, s.Raft.Term, memberIndex(s.Raft.Leader), s.Raft.Commit,
+				s.Applied,
+				s.Raft.Last, s.Raft.Durable, s.Pending, s.Ready)
+		} else if m.life == gone {
+			fmt.Fprintf(&b, " %s", m.haltReason)
+		}
+		b.WriteString("] ")
+	}
+	return b.String()
+}
+
+// beginReading plans the final requests: one write through every live member, then everything read
+// from each, then the hash of each.
+func (w *world) beginReading() {
+	h := &w.heal
+	h.since, h.deadline = w.now, w.now+w.bound()
+	if h.phase == settling {
+		h.phase = reading
+	} else {
+		h.phase = readingAgain
+	}
+	for _, m := range w.members {
+		if m.life != up {
+			continue
+		}
+		if err := m.driver.Node.Check(); err != nil {
+			w.fail(OracleCheck, "member %d: %v", m.index, err)
+			return
+		}
+		value := fmt.Appendf(nil, "final-%d-%d", h.phase, m.index)
+		h.steps = append(h.steps, finalStep{member: m.index, request: marshalled(request{
+			modelled: linearizability.Request{Put: &pb.PutRequest{Key: []byte("final"),
+				Value: value}},
+		})})
+	}
+	everything := &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}}
+	for _, m := range w.members {
+		if m.life == up {
+			h.steps = append(h.steps, finalStep{member: m.index, request: marshalled(request{
+				modelled: linearizability.Request{Range: everything},
+			})})
+		}
+	}
+	raw, err := marshal(&pb.HashKVRequest{})
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range w.members {
+		if m.life == up {
+			h.steps = append(h.steps, finalStep{member: m.index,
+				request: request{method: kv.MethodHashKV, raw: raw}})
+		}
+	}
+	w.nextStep()
+}
+
+// nextStep sends the next final request, or ends the phase when there is none.
+func (w *world) nextStep() {
+	h := &w.heal
+	if len(h.steps) > 0 {
+		s := h.steps[0]
+		h.steps = h.steps[1:]
+		w.clients[len(w.clients)-1].ask(s.request, s.member, finalTimeout)
+		return
+	}
+	if h.phase == readingAgain {
+		w.compareStates()
+		w.done = true
+		return
+	}
+	h.phase, h.since, h.deadline = settlingAgain, w.now, w.now+w.bound()
+	for _, m := range w.members {
+		if m.life == up {
+			m.stop(powerLost)
+			m.scheduleRestart(w.now + 10*millisecond)
+		}
+	}
+}
+
+// adminDone judges the end of one of the world's own requests.
+func (w *world) adminDone(k *call) {
+	if w.heal.phase == chaos || w.heal.phase == settling || w.heal.phase == settlingAgain {
+		return
+	}
+	if k.end != callAnswered || k.code != kv.OK {
+		w.fail(OracleLive, "a request to member %d after all faults have ended fails (%s): %s: %s",
+			k.member, k.code.Text(), k.describe(), w.situation())
+		return
+	}
+	w.nextStep()
+}
+
+// compareStates demands that all live members hold the same at the end.
+func (w *world) compareStates() {
+	for _, m := range w.members {
+		if m.life != up {
+			continue
+		}
+		s := m.driver.Node.State()
+		w.oracle.commit.stateAt(w, m, &s)
+	}
+}
+
+// hashed compares an answer to HashKV with all others of the same revisions.
+func (w *world) hashed(member int, body []byte) error {
+	var res pb.HashKVResponse
+	if err := unmarshal(body, &res); err != nil {
+		return err
+	}
+	if w.heal.hashes == nil {
+		w.heal.hashes = make(map[hashKey]hashSeen)
+	}
+	key := hashKey{revision: res.HashRevision, compacted: res.CompactRevision}
+	seen, known := w.heal.hashes[key]
+	if known && seen.hash != res.Hash {
+		w.fail(OracleHash, "members %d and %d hash revision %d (compacted %d) to %x and %x",
+			seen.member,
+			member, key.revision, key.compacted, seen.hash, res.Hash)
+	}
+	w.heal.hashes[key] = hashSeen{hash: res.Hash, member: member}
+	return nil
+}

@@ -1,0 +1,119 @@
+package sim
+
+import (
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/linearizability"
+)
+
+// checkTime bounds one search of a checker, in nanoseconds of real time. It is far beyond what a
+// search takes once lost answers are settled; a search that needs it all has failed.
+const checkTime = 10_000_000_000
+
+// history is what the clients saw, with what the world knows about lost answers.
+func (w *world) history() ([]linearizability.Operation, []linearizability.Commit) {
+	var ops []linearizability.Operation
+	var commits []linearizability.Commit
+	for _, k := range w.calls {
+		op, ok := k.operation()
+		if !ok {
+			continue
+		}
+		if k.changed == changedStore {
+			commits = append(commits, linearizability.Commit{
+				Op: len(ops), Revision: k.revision, Time: k.appliedAt,
+			})
+		}
+		ops = append(ops, op)
+	}
+	return ops, commits
+}
+
+// operation is a call as its client saw it; ok is false when it has no part in the history.
+func (k *call) operation() (op linearizability.Operation, ok bool) {
+	m := &k.request.modelled
+	if m.Range == nil && m.Put == nil && m.DeleteRange == nil && m.Txn == nil && m.Compact == nil {
+		return op, false
+	}
+	op = linearizability.Operation{
+		Client: k.client, Member: uint64(k.answerer+1)<<32 | uint64(k.run), Call: k.sent,
+		Return: k.ended, Request: *m,
+	}
+	switch {
+	case k.end == callAnswered && k.code == kv.OK:
+		op.Outcome, op.Response = linearizability.OK, k.response
+	case k.end == callAnswered && !k.code.Maybe():
+		op.Outcome, op.Err = linearizability.Failed, k.code.Text()
+	case m.ReadOnly():
+		return op, false
+	default:
+		op.Outcome, op.Return = linearizability.Unknown, linearizability.Never
+	}
+	return op, true
+}
+
+// judge runs every checker over the history. Each is independent of the others.
+func (w *world) judge() {
+	ops, commits := w.history()
+	if err := linearizability.Check(ops); err != nil {
+		w.fail(OracleLin, "the history is malformed: %v", err)
+		return
+	}
+	bounded, err := linearizability.Bound(ops, commits)
+	if err != nil {
+		w.fail(OracleLin, "the history does not fit the commits: %v", err)
+		return
+	}
+	run, replayed := linearizability.Replay(bounded)
+	w.verdict(&replayed)
+	if w.failure != nil {
+		return
+	}
+	serializable := run.CheckSerializable(bounded)
+	w.verdict(&serializable)
+	store := linearizability.CheckStore(bounded, checkTime)
+	w.verdict(&store)
+	keys := linearizability.CheckKeys(w.settled(ops), checkTime)
+	w.verdict(&keys)
+}
+
+// fewLost is the number of lost answers that the search per key can do without the world's help.
+const fewLost = 8
+
+// settled is the history for the search per key, which believes no bound on a lost answer. Few of
+// them it can search through; of many, which no search survives, the model's answer stands in for
+// the lost one, and what never took effect is left out. The answers that clients did get are
+// judged by their values alone in both cases.
+func (w *world) settled(ops []linearizability.Operation) []linearizability.Operation {
+	lost := 0
+	for i := range ops {
+		if ops[i].Outcome == linearizability.Unknown {
+			lost++
+		}
+	}
+	if lost <= fewLost {
+		return ops
+	}
+	ops = ops[:0]
+	for _, k := range w.calls {
+		op, ok := k.operation()
+		if ok && op.Outcome == linearizability.Unknown {
+			ok = k.effective != 0 && k.expectedErr == ""
+			op.Outcome, op.Response = linearizability.OK, k.expected
+			op.Return = max(op.Call, k.appliedAt)
+		}
+		if ok {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
+func (w *world) verdict(r *linearizability.Result) {
+	if r.Verdict == linearizability.Legal {
+		return
+	}
+	if r.Verdict != linearizability.Illegal {
+		w.counts.Undecided++
+	}
+	w.fail(OracleLin, "%v", r.Err())
+}

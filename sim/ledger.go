@@ -1,0 +1,292 @@
+package sim
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/raft/wal"
+)
+
+// The ledger of promises knows, for every member, what a restart after a power loss at this very
+// moment is sure to find in its log. It learns that by reading the log's writes as they pass to the
+// disk: a record counts once the file that holds it was synced and the file's name is durable. So
+// whoever acknowledges an entry or grants a vote can be asked whether it may.
+//
+// It trusts the simulated disk to report what became durable, and the log's record format; it does
+// not trust the log's own idea of what is durable, nor raft's.
+type ledger struct {
+	world   *world
+	members []memberLedger
+	votes   map[ballot]raft.MemberID // durable votes, for ever
+}
+
+// ballot is one member's vote in one term.
+type ballot struct {
+	term  raft.Term
+	voter int
+}
+
+type memberLedger struct {
+	lives   map[string]uint64 // by file name: the life in the header
+	files   []ledgerFile
+	durable logView
+}
+
+// ledgerFile is what was written to one file and is not sure to survive yet.
+type ledgerFile struct {
+	name   string
+	named  bool // its name is durable
+	groups []group
+}
+
+// group is the content of one write.
+type group struct {
+	ticket  diskio.Ticket
+	stage   stage
+	records []ledgerRecord
+}
+
+// stage says how far a write has come.
+type stage uint8
+
+const (
+	submitted stage = iota
+	written
+	synced
+)
+
+// ledgerRecord is a decoded record, reduced to what promises are about.
+type ledgerRecord struct {
+	kind        wal.RecordType
+	hard        raft.HardState
+	first       raft.Index // of marks; the last index before the segment in a start
+	marks       []entryMark
+	snapshot    raft.Index
+	snapTerm    raft.Term
+	incarnation raft.Incarnation
+}
+
+// logView is a log reduced to marks: the entries after base.
+type logView struct {
+	base     raft.Index
+	baseTerm raft.Term
+	marks    []entryMark
+	hard     raft.HardState
+}
+
+func (v *logView) last() raft.Index { return v.base + raft.Index(len(v.marks)) }
+
+// holds says whether the view covers index i with an entry of term.
+func (v *logView) holds(i raft.Index, term raft.Term) bool {
+	if i <= v.base {
+		return true
+	}
+	return i <= v.last() && v.marks[i-v.base-1].term == term
+}
+
+func (v *logView) apply(r *ledgerRecord) {
+	v.hard = r.hard
+	switch r.kind {
+	case wal.RecordStart:
+		v.cut(r.first)
+		if r.first > v.last() || r.snapshot > v.last() {
+			v.base, v.baseTerm, v.marks = max(r.first, r.snapshot), r.snapTerm, v.marks[:0]
+		}
+	case wal.RecordSnapshot:
+		v.base, v.baseTerm, v.marks = r.snapshot, r.snapTerm, v.marks[:0]
+	case wal.RecordBatch:
+		v.cut(r.first - 1)
+		v.marks = append(v.marks, r.marks...)
+	}
+}
+
+// cut drops what follows index i.
+func (v *logView) cut(i raft.Index) {
+	if i < v.base {
+		v.base, v.marks = i, v.marks[:0]
+	} else if i < v.last() {
+		v.marks = v.marks[:i-v.base]
+	}
+}
+
+func newLedger(w *world) ledger {
+	l := ledger{world: w, votes: make(map[ballot]raft.MemberID)}
+	l.members = make([]memberLedger, w.plan.Members)
+	for i := range l.members {
+		l.members[i].lives = make(map[string]uint64)
+	}
+	return l
+}
+
+func isLogFile(name string) bool { return strings.HasPrefix(name, "log/") }
+
+// submitted reads a write on its way to the disk.
+func (l *ledger) submitted(m *member, op *diskio.Op) {
+	if op.Kind != diskio.Write || !isLogFile(op.File) {
+		return
+	}
+	ml := &l.members[m.index]
+	if op.Offset == 0 {
+		h, err := wal.DecodeHeader(op.Data)
+		if err != nil {
+			l.world.fail(OracleCodec, "member %d writes a log header that does not decode: %v",
+				m.index, err)
+			return
+		}
+		ml.lives[op.File] = h.Life
+		return
+	}
+	g := group{ticket: op.Ticket}
+	err := wal.DecodeBatch(ml.lives[op.File], op.Data, func(r wal.Record) error {
+		g.records = append(g.records, reduce(&r))
+		return nil
+	})
+	if err != nil {
+		l.world.fail(OracleCodec, "member %d writes log records that do not decode: %v", m.index,
+			err)
+		return
+	}
+	f := ml.file(op.File)
+	f.groups = append(f.groups, g)
+}
+
+func reduce(r *wal.Record) ledgerRecord {
+	lr := ledgerRecord{kind: r.Type, hard: r.Hard, incarnation: r.Incarnation, first: r.Last,
+		snapshot: r.Snapshot.Index, snapTerm: r.Snapshot.Term}
+	if len(r.Entries) > 0 {
+		lr.first = r.Entries[0].Index
+		lr.marks = make([]entryMark, len(r.Entries))
+		for i := range r.Entries {
+			lr.marks[i] = markEntry(&r.Entries[i])
+		}
+	}
+	return lr
+}
+
+// file returns the record of a file; an unknown one has no durable name yet.
+func (ml *memberLedger) file(name string) *ledgerFile {
+	for i := range ml.files {
+		if ml.files[i].name == name {
+			return &ml.files[i]
+		}
+	}
+	ml.files = append(ml.files, ledgerFile{name: name})
+	return &ml.files[len(ml.files)-1]
+}
+
+// performed follows an operation that the disk has carried out.
+func (l *ledger) performed(m *member, op *diskio.Op, status diskio.Status) {
+	ml := &l.members[m.index]
+	if op.Kind == diskio.SyncDir && status == diskio.OK {
+		if op.File == "log" {
+			for i := range ml.files {
+				ml.files[i].named = true
+				l.settle(m.index, &ml.files[i])
+			}
+		}
+		return
+	}
+	if !isLogFile(op.File) {
+		return
+	}
+	switch op.Kind {
+	case diskio.Write, diskio.Sync:
+		f := ml.file(op.File)
+		f.advance(op, status)
+		l.settle(m.index, f)
+	case diskio.Rename:
+		ml.files = slices.DeleteFunc(ml.files, func(f ledgerFile) bool { return f.name == op.To })
+		f := ml.file(op.File)
+		f.name, f.named = op.To, false
+		ml.lives[op.To] = ml.lives[op.File]
+	case diskio.Remove:
+		ml.files = slices.DeleteFunc(ml.files, func(f ledgerFile) bool { return f.name == op.File })
+	}
+}
+
+func (f *ledgerFile) advance(op *diskio.Op, status diskio.Status) {
+	if op.Kind == diskio.Sync && status == diskio.Failed {
+		// What a failed sync was to keep may be gone for ever, whatever later syncs say.
+		f.groups = slices.DeleteFunc(f.groups, func(g group) bool { return g.stage == written })
+		return
+	}
+	if status != diskio.OK {
+		return
+	}
+	for i := range f.groups {
+		g := &f.groups[i]
+		switch {
+		case op.Kind == diskio.Write && g.stage == submitted && g.ticket == op.Ticket:
+			g.stage = written
+		case op.Kind == diskio.Sync && g.stage == written:
+			g.stage = synced
+		}
+	}
+}
+
+// settle moves what has become durable into the member's view.
+func (l *ledger) settle(member int, f *ledgerFile) {
+	ml := &l.members[member]
+	for f.named && len(f.groups) > 0 && f.groups[0].stage == synced {
+		for i := range f.groups[0].records {
+			r := &f.groups[0].records[i]
+			ml.durable.apply(r)
+			l.vote(member, r.hard)
+		}
+		f.groups = f.groups[1:]
+	}
+}
+
+// vote notes a durable vote, which can never change.
+func (l *ledger) vote(member int, hard raft.HardState) {
+	if hard.Vote == 0 {
+		return
+	}
+	b := ballot{term: hard.Term, voter: member}
+	if before, ok := l.votes[b]; ok && before != hard.Vote {
+		l.world.fail(OracleRaft, "member %d votes for %s in term %d, and had voted for %s", member,
+			hard.Vote, hard.Term, before)
+	}
+	l.votes[b] = hard.Vote
+}
+
+// crashed forgets what had not become durable: a restart may or may not find it, and rewrites what
+// it found.
+func (l *ledger) crashed(m *member) {
+	ml := &l.members[m.index]
+	ml.files = slices.DeleteFunc(ml.files, func(f ledgerFile) bool { return !f.named })
+	for i := range ml.files {
+		ml.files[i].groups = nil
+	}
+}
+
+// reopened compares what a restart found with what it had to find.
+func (l *ledger) reopened(m *member, s *kv.State) {
+	d := &l.members[m.index].durable
+	r := &s.Raft
+	if r.Term < d.hard.Term || r.Term == d.hard.Term && d.hard.Vote != 0 && r.Vote != d.hard.Vote {
+		l.world.fail(OracleDurable,
+			"member %d restarts in term %d with a vote for %s; term %d and the "+
+				"vote for %s were durable", m.index, r.Term, r.Vote, d.hard.Term, d.hard.Vote)
+	}
+	// A log that does not hold the state's last entry was replaced by the state of a snapshot.
+	if r.Last < d.last() && d.holds(s.Applied, l.world.oracle.commit.termAt(s.Applied)) {
+		l.world.fail(OracleDurable,
+			"member %d restarts with a log that ends at %d; entries up to %d "+
+				"were durable", m.index, r.Last, d.last())
+	}
+}
+
+// copies counts the members whose durable log holds the entry at an index.
+func (l *ledger) copies(i raft.Index, term raft.Term) int {
+	n := 0
+	for k := range l.members {
+		if l.members[k].durable.holds(i, term) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,197 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/netsim"
+	"github.com/detcd/detcd/raft"
+)
+
+// Durations in nanoseconds; the package knows no time.Duration, which would invite the clock.
+const (
+	microsecond int64 = 1000
+	millisecond       = 1000 * microsecond
+	second            = 1000 * millisecond
+)
+
+// Plan is everything that a seed decides before the run: plain data, printable, and the only thing
+// besides the code that a run depends on. Draws that remain during the run are keyed by (seed,
+// entity, number), so a plan with one fault taken out runs as before wherever that fault did not
+// reach.
+type Plan struct {
+	Seed    uint64
+	Members int // 1 to 7
+	Chaos   int64
+	// Cluster-wide settings of the nodes.
+	TickNanos      int64
+	HeartbeatTicks int
+	ElectionTicks  int
+	Limits         kv.Limits
+	// The undisturbed world.
+	Peers, Clients netsim.Quality
+	WirePPM        uint32 // messages that pass through their wire form
+	TurnDelay      int64  // longest time that a loop lets its inbox fill
+	ReadDelay      int64  // longest time between a read's hand-over and its evaluation
+	Machines       []Machine
+	Scripts        []Script
+	Faults         []Fault
+}
+
+// Machine is what one member runs on.
+type Machine struct {
+	DriftPPM   int64 // its clock runs this much too fast
+	WallOffset int64 // its wall clock is off by this at the start
+	SyncDelay  int64 // typical duration of a sync; other operations take a fraction of it
+}
+
+// Script is how one client behaves. What it asks for is drawn when it asks, from what it has seen.
+type Script struct {
+	Home    int    // the member that it talks to first
+	RoamPPM uint32 // chance to change the member before a request
+	Start   int64
+	Think   int64 // typical pause between an answer and the next request
+	Timeout int64
+	Mix     Mix
+	Keys    int // size of the hot key space
+}
+
+// Mix weighs the kinds of request of one client.
+type Mix [numShapes]uint16
+
+// FaultKind is the closed set of what the plan can do to the world.
+type FaultKind uint8
+
+// The kinds of fault.
+const (
+	FaultPartition FaultKind = iota + 1
+	FaultLoss                // messages are lost
+	FaultDuplicate           // messages arrive twice, the second much later
+	FaultDelay               // links become slow
+	FaultHold                // some messages are held back for seconds
+	FaultCrash               // a process dies; what the file system was given survives
+	FaultPower               // a machine loses power; unsynced data may be lost or torn
+	FaultPause               // a process is frozen while the world goes on
+	FaultClock               // a wall clock jumps
+	FaultSlowDisk            // operations take much longer
+	FaultStall               // the disk does nothing for a while
+	FaultSyncError           // a sync reports an error and drops what it should have kept
+	FaultRot                 // stored bytes change while the member is down
+	FaultTransfer            // a client asks for a leadership transfer
+	numFaultKinds
+)
+
+// String names the kind.
+func (k FaultKind) String() string {
+	names := [...]string{"?", "partition", "loss", "duplicate", "delay", "hold", "crash", "power",
+		"pause", "clock", "slow-disk", "stall", "sync-error", "rot", "transfer"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "fault(?)"
+}
+
+// Target says whom a fault hits. Roles are resolved when the fault begins, because nobody knows
+// earlier who leads.
+type Target uint8
+
+// The targets.
+const (
+	TargetMember   Target = iota // Fault.Member
+	TargetLeader                 // the leader of the highest term, Fault.Member if there is none
+	TargetFollower               // the next member after Fault.Member that does not lead
+	TargetSet                    // all members of Fault.Side
+)
+
+// String names the target.
+func (t Target) String() string {
+	return [...]string{"member", "leader", "follower", "set"}[t]
+}
+
+// Moment says where in a disk operation a crash falls.
+type Moment uint8
+
+// The moments.
+const (
+	Before Moment = iota // the operation is never given to the disk
+	Inside               // it is under way: a write may be torn
+	After                // it is done, but its completion is never delivered
+	NumMoments
+)
+
+// String names the moment.
+func (m Moment) String() string { return [...]string{"before", "inside", "after"}[m] }
+
+// Fault is one planned disturbance. Which fields mean something depends on Kind.
+type Fault struct {
+	ID     uint32 // from 1, fixed for the life of the plan
+	Kind   FaultKind
+	At     int64
+	For    int64 // how long it lasts; for crashes, how long the member stays down
+	Target Target
+	Member int
+	// Partition and network faults: the shape, one side, the endpoints concerned, and the classes
+	// of message (0: all).
+	Shape     netsim.Shape
+	Side      netsim.Set
+	Concerned netsim.Set
+	Classes   uint32
+	PPM       uint32
+	Amount    int64 // delay, clock jump or slow-down
+	// Crashes: the member dies at its Ops-th disk operation after At, at the given moment.
+	Ops    int
+	Moment Moment
+}
+
+// String is the fault as one line of a plan.
+func (f Fault) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "fault %d at %s for %s: %s", f.ID, clockTime(f.At), clockTime(f.For), f.Kind)
+	switch f.Kind {
+	case FaultPartition:
+		fmt.Fprintf(&b, " %s side %b concerned %b", f.Shape, f.Side, f.Concerned)
+	case FaultLoss, FaultDuplicate, FaultDelay, FaultHold:
+		fmt.Fprintf(&b, " from %b to %b classes %b ppm %d by %s",
+			f.Side, f.Concerned, f.Classes, f.PPM, clockTime(f.Amount))
+	case FaultCrash, FaultPower:
+		fmt.Fprintf(&b, " %s operation %d", f.Moment, f.Ops)
+	case FaultClock, FaultSlowDisk:
+		fmt.Fprintf(&b, " by %d", f.Amount)
+	}
+	switch f.Target {
+	case TargetMember:
+		fmt.Fprintf(&b, " member %d", f.Member)
+	case TargetSet:
+		fmt.Fprintf(&b, " members %b", f.Side)
+	default:
+		fmt.Fprintf(&b, " %s (else %d)", f.Target, f.Member)
+	}
+	return b.String()
+}
+
+// String is the whole plan, one line for each part.
+func (p *Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d members %d chaos %s tick %dus heartbeat %d election %d\n", p.Seed,
+		p.Members, clockTime(p.Chaos), p.TickNanos/microsecond, p.HeartbeatTicks, p.ElectionTicks)
+	fmt.Fprintf(&b, "limits %+v\n", p.Limits)
+	fmt.Fprintf(&b, "peers %+v\nclients %+v\n", p.Peers, p.Clients)
+	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d\n", p.WirePPM, p.TurnDelay, p.ReadDelay)
+	for i, m := range p.Machines {
+		fmt.Fprintf(&b, "machine %d %+v\n", i, m)
+	}
+	for i, s := range p.Scripts {
+		fmt.Fprintf(&b, "client %d %+v\n", i, s)
+	}
+	for _, f := range p.Faults {
+		fmt.Fprintln(&b, f)
+	}
+	return b.String()
+}
+
+// memberID is the identity of member i of the simulated cluster.
+func memberID(i int) raft.MemberID { return raft.MemberID(0x1000 + uint64(i)*0x111) }
+
+// ElectionNanos is the shortest election timeout.
+func (p *Plan) ElectionNanos() int64 { return p.TickNanos * int64(p.ElectionTicks) }

@@ -1,0 +1,267 @@
+package sim
+
+import (
+	"github.com/detcd/detcd/diskio/keyed"
+	"github.com/detcd/detcd/diskio/simdisk"
+	"github.com/detcd/detcd/netsim"
+)
+
+// faultState is what became of a planned fault. A fault is felt when it changed something that a
+// member or a client could notice; one that is never felt has tested nothing.
+type faultState struct {
+	injected, felt uint64
+	members        netsim.Set // those it hit, resolved when it began
+	active         activity
+}
+
+// activity says whether a fault is in force.
+type activity uint8
+
+const (
+	idle activity = iota
+	active
+)
+
+// beginFault makes a planned fault happen.
+func (w *world) beginFault(i int) {
+	f, s := &w.plan.Faults[i], &w.faults[i]
+	if w.heal.phase != chaos {
+		return
+	}
+	s.injected++
+	s.active = active
+	s.members = w.resolve(f)
+	w.trace.add(uint64(s.members))
+	switch f.Kind {
+	case FaultPartition, FaultLoss, FaultDuplicate, FaultDelay, FaultHold:
+		w.disturb(f, s)
+	case FaultTransfer:
+		w.clients[len(w.clients)-1].transfer(s.members)
+		s.felt++
+		return
+	default:
+		for m := range w.members {
+			if s.members.Has(netsim.Endpoint(m)) {
+				w.members[m].strike(i, f, s)
+			}
+		}
+	}
+	w.schedule(event{at: w.now + f.For, kind: eventFaultEnd, slot: uint32(i)})
+}
+
+// resolve says whom a fault hits, now that roles are known.
+func (w *world) resolve(f *Fault) netsim.Set {
+	leader := w.oracle.leader()
+	switch f.Target {
+	case TargetSet:
+		return f.Side
+	case TargetLeader:
+		if leader >= 0 {
+			return netsim.Of(netsim.Endpoint(leader))
+		}
+	case TargetFollower:
+		if f.Member == leader {
+			return netsim.Of(netsim.Endpoint((f.Member + 1) % w.plan.Members))
+		}
+	}
+	return netsim.Of(netsim.Endpoint(f.Member))
+}
+
+// disturb adds a network fault's rules.
+func (w *world) disturb(f *Fault, s *faultState) {
+	if f.Kind == FaultPartition {
+		target := netsim.Endpoint(f.Member)
+		for e := range w.members {
+			if s.members.Has(netsim.Endpoint(e)) {
+				target = netsim.Endpoint(e)
+			}
+		}
+		for _, r := range netsim.Cuts(f.Shape, f.ID, w.plan.Members, f.Concerned, f.Side, target) {
+			w.net.Add(r)
+		}
+		return
+	}
+	r := netsim.Rule{Fault: f.ID, From: f.Side, To: f.Concerned, Classes: f.Classes}
+	switch f.Kind {
+	case FaultLoss:
+		r.LossPPM = f.PPM
+	case FaultDuplicate:
+		members := netsim.Set(1)<<w.plan.Members - 1
+		r.DuplicatePPM, r.From, r.To = f.PPM, r.From&members, r.To&members
+	case FaultDelay:
+		r.Delay = f.Amount
+	case FaultHold:
+		r.HoldPPM, r.HoldDelay = f.PPM, f.Amount
+	}
+	w.net.Add(r)
+}
+
+// syncScopes says in which files a sync fails, by Fault.Amount. A failed sync of a directory (only
+// the first scope has any) is followed by a reboot: file systems stop at it, so that no process
+// ever goes on with names that the media does not know.
+var syncScopes = [...]string{"", "log/", "data/"}
+
+// strike lets a fault hit one member.
+func (m *member) strike(i int, f *Fault, s *faultState) {
+	if m.life == gone {
+		return
+	}
+	switch f.Kind {
+	case FaultCrash, FaultPower:
+		if m.life == up {
+			m.crash = armedCrash{fault: i + 1, after: f.Ops, moment: f.Moment}
+		}
+	case FaultPause:
+		m.pauses++
+		s.felt++
+	case FaultClock:
+		m.clock.offset += f.Amount
+		s.felt++
+	case FaultSlowDisk:
+		m.disk.slow += f.Amount
+		s.felt++
+	case FaultStall:
+		m.disk.stalls++
+		s.felt++
+	case FaultSyncError:
+		m.disk.Arm(simdisk.SyncFails, syncScopes[f.Amount])
+		m.failing++
+		m.reboots = m.reboots || f.Amount == 0
+	case FaultRot:
+		m.rot(i, f, s)
+	}
+}
+
+// endFault takes back what a fault did, unless healing has done so already.
+func (w *world) endFault(i int) {
+	f, s := &w.plan.Faults[i], &w.faults[i]
+	if s.active == idle {
+		return
+	}
+	s.active = idle
+	w.net.Remove(f.ID)
+	for k, m := range w.members {
+		if s.members.Has(netsim.Endpoint(k)) {
+			m.relieve(i, f)
+		}
+	}
+}
+
+// relieve ends a fault's hold on one member.
+func (m *member) relieve(i int, f *Fault) {
+	switch f.Kind {
+	case FaultCrash, FaultPower:
+		// The member came to no further disk operation: it dies between two of them.
+		if m.crash.fault == i+1 && m.life == up {
+			m.die()
+		}
+	case FaultPause:
+		m.pauses--
+		m.resume()
+	case FaultSlowDisk:
+		m.disk.slow -= f.Amount
+	case FaultStall:
+		m.disk.stalls--
+		if m.disk.stalls == 0 {
+			m.disk.unstall()
+		}
+	}
+}
+
+// resume lets a frozen process go on with all that has piled up.
+func (m *member) resume() {
+	if m.pauses > 0 || m.life != up {
+		return
+	}
+	if len(m.inbox) > 0 || m.again {
+		m.wake()
+	}
+	for _, slot := range m.heldReads {
+		m.world.schedule(event{at: m.world.now, kind: eventRead, node: uint8(m.index), slot: slot})
+	}
+	m.heldReads = m.heldReads[:0]
+}
+
+// power says what a stopping process takes with it.
+type power uint8
+
+const (
+	powerStays power = iota // the page cache survives
+	powerLost
+)
+
+// die ends the process as its armed crash says.
+func (m *member) die() {
+	w := m.world
+	f := &w.plan.Faults[m.crash.fault-1]
+	w.faults[m.crash.fault-1].felt++
+	p := powerStays
+	if f.Kind == FaultPower {
+		p = powerLost
+	}
+	m.stop(p)
+	m.scheduleRestart(w.now + f.For)
+}
+
+// stop ends the process. Its connections break, which its clients notice.
+func (m *member) stop(p power) {
+	w := m.world
+	kind := simdisk.ProcessCrash
+	if p == powerLost {
+		kind = simdisk.PowerLoss
+		w.counts.PowerLosses++
+	}
+	w.counts.Crashes++
+	report := m.disk.Crash(kind, keyed.Hash(w.plan.Seed, 0xc4a5, uint64(m.index), uint64(m.run)))
+	w.counts.TornSectors += uint64(report.Garbled + report.Older + report.Torn)
+	w.counts.LostSectors += uint64(report.Dropped)
+	w.counts.LostNames += uint64(report.NamesLost)
+	w.oracle.ledger.crashed(m)
+	m.life, m.driver = down, nil
+	m.dying, m.again, m.turnDue, m.tickDue = false, false, false, false
+	m.crash = armedCrash{}
+	m.disk.failureSeen = false
+	m.disk.held = [len(m.disk.held)]holding{}
+	clear(m.inbox)
+	m.inbox = m.inbox[:0]
+	for _, slot := range m.heldReads {
+		w.reads.take(slot)
+	}
+	m.heldReads = m.heldReads[:0]
+	for _, o := range m.waiting {
+		w.respond(m, o, &reply{broken: broken, member: m.index})
+	}
+	m.waiting = m.waiting[:0]
+}
+
+// scheduleRestart lets the process start at a time, or later if it has to stay down longer anyway.
+func (m *member) scheduleRestart(at int64) {
+	m.downUntil = max(m.downUntil, at)
+	m.world.schedule(event{at: m.downUntil, kind: eventRestart, node: uint8(m.index)})
+}
+
+func (m *member) restart(e *event) {
+	if m.life != down || e.at < m.downUntil {
+		return
+	}
+	m.start()
+}
+
+// rot damages what the member has stored, while it is down.
+func (m *member) rot(i int, f *Fault, s *faultState) {
+	w := m.world
+	if m.life == up {
+		m.stop(powerStays)
+	}
+	d := newDie(w.plan.Seed, entityCrash, uint64(i))
+	within := oneOf(&d, "log/", "log/", "data/", "")
+	kind := oneOf(&d, simdisk.BitRot, simdisk.BitRot, simdisk.LatentSector, simdisk.ZeroedSector,
+		simdisk.Misdirected)
+	for range f.Amount {
+		if _, ok := m.disk.Strike(kind, within, d.rand.Uint64()); ok {
+			m.damaged = true
+			s.felt++
+		}
+	}
+	m.scheduleRestart(w.now + f.For)
+}
