@@ -88,6 +88,7 @@ func (c *checker) block(it item, epoch uint64) error {
 			pasts++
 		}
 		want.garbage = min(want.garbage, b.garbageOf(i))
+		want.liveChanged = max(want.liveChanged, lifeChanged(b, i, c.compacted))
 		want.keyBytes += len(key)
 		if b.entries[i].main > b.changed {
 			return fmt.Errorf("mvcc: block %q changed at %d, its key %q at %d", it.low, b.changed,
@@ -100,8 +101,25 @@ func (c *checker) block(it item, epoch uint64) error {
 			"its entries say %d, %d, %d, %d", it.low, b.live, b.garbage, b.keyBytes, len(b.pasts),
 			want.live, want.garbage, want.keyBytes, pasts)
 	}
+	if want.liveChanged > b.liveChanged {
+		return fmt.Errorf("mvcc: the live keys of block %q changed at %d, it says %d", it.low,
+			want.liveChanged, b.liveChanged)
+	}
 	c.live += int64(b.live)
 	return nil
+}
+
+// lifeChanged is the newest revision above the compacted one at which key i began or ceased to
+// live.
+func lifeChanged(b *block, i int, compacted Revision) (at Revision) {
+	alive := false
+	for _, v := range allVersions(b, i) {
+		if v.dead() == alive && v.main > compacted {
+			at = v.main
+		}
+		alive = !v.dead()
+	}
+	return at
 }
 
 // versions checks the versions of key i, oldest to newest.

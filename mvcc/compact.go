@@ -50,8 +50,12 @@ func (e *Engine) Compact(rev Revision) error {
 // compactions answer when it turns false).
 func (e *Engine) Compacting() bool { return e.compact.running || e.log.Reclaiming() }
 
-// skipsPerUnit is how many blocks without garbage are looked at for one unit of work.
-const skipsPerUnit = 16
+// What trimming does for one unit of work.
+const (
+	skipsPerUnit   = 16 // blocks without garbage
+	dropsPerUnit   = 4  // versions
+	entriesPerUnit = 32 // keys of a block with garbage, which is derived anew
+)
 
 // Work does up to budget units (about a microsecond each) of background work and says whether
 // more remains.
@@ -86,8 +90,8 @@ func (e *Engine) trimNext(budget int) (used int) {
 	used = 1 + looked/skipsPerUnit
 	switch {
 	case found:
-		it, dropped := e.trimBlock(it, max(budget-used, 1))
-		used += dropped + len(it.entries)/64
+		it, dropped := e.trimBlock(it, max(budget-used, 1)*dropsPerUnit)
+		used += dropped/dropsPerUnit + len(it.entries)/entriesPerUnit
 		it = e.index.join(it)
 		c.next = append(c.next[:0], it.low...)
 		if it.garbage > c.at {

@@ -82,6 +82,12 @@ func (s state) count(key, end []byte, rev Revision) (n int64) {
 
 // metaRange calls visit for the live keys of [key, end) at the visible revision, in order.
 func (s state) metaRange(key, end []byte, visit func(key []byte, m Meta) bool) {
+	if len(end) == 0 {
+		if v, live := lookup(s.tree, key, s.rev); live {
+			visit(key, v.meta())
+		}
+		return
+	}
 	from, to, ok := bounds(key, end)
 	if !ok {
 		return

@@ -83,9 +83,16 @@ func (v *View) MetaRange(key, end []byte, visit func(key []byte, m Meta) bool) {
 	v.metaRange(key, end, visit)
 }
 
+// presized bounds what a limit makes Range allocate before anything is found.
+const presized = 512
+
 // Range answers q from the view.
 func (v *View) Range(q *Query, r *Result) error {
-	hits, err := v.answer(q, r, nil)
+	var hits []hit
+	if q.Limit > 0 && q.natural() {
+		hits = make([]hit, 0, min(q.Limit+1, presized))
+	}
+	hits, err := v.answer(q, r, hits)
 	if err != nil {
 		return err
 	}

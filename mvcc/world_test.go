@@ -70,6 +70,8 @@ func (p *pair) startCheckpoint() {
 
 func (p *pair) finishCheckpoint(t require.TestingT) {
 	for p.engine.Checkpointing() {
+		p.world.disk.queue = p.engine.Flush(p.world.disk.queue)
+		require.NotEmpty(t, p.world.disk.queue, "the checkpoint waits for nothing")
 		p.run(t, 1)
 	}
 	newest, _ := p.engine.Durable()
