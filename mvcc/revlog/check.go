@@ -49,9 +49,11 @@ func (l *Log) checkSegment(s *segment) error {
 	}
 	next := 0
 	visit := func(r Record, off int64) error {
-		if next >= s.table.len() || s.table.rev(next) != r.Rev || int64(s.table.offs[next]) != off ||
-			s.table.find(r.Rev) != next {
-			return s.damage(off, fmt.Sprintf("record %v is not number %d of the table", r.Rev, next))
+		t := &s.table
+		if next >= t.len() || t.rev(next) != r.Rev || int64(t.offs[next]) != off ||
+			t.find(r.Rev) != next {
+			return s.damage(off, fmt.Sprintf("record %v is not number %d of the table", r.Rev,
+				next))
 		}
 		next++
 		return nil

@@ -188,7 +188,8 @@ func readWhole(disk diskio.Reader, file string, limit int64) ([]byte, error) {
 	}
 	b := make([]byte, size)
 	if n, err := disk.ReadAt(file, b, 0); n != len(b) {
-		return nil, &DamageError{file, int64(n), fmt.Sprintf("read %d of %d bytes: %v", n, size, err)}
+		return nil, &DamageError{file, int64(n), fmt.Sprintf("read %d of %d bytes: %v", n, size,
+			err)}
 	}
 	return b, nil
 }

@@ -55,6 +55,7 @@ type DamageError struct {
 	Reason string
 }
 
+// Error says what is wrong, where.
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("damaged data file %s at offset %d: %s", e.File, e.Offset, e.Reason)
 }
@@ -67,6 +68,7 @@ type FormatError struct {
 	Newest uint32 // the highest this version reads
 }
 
+// Error says what is wrong, where.
 func (e *FormatError) Error() string {
 	return fmt.Sprintf("data file %s has %s %d, this version reads up to %d", e.File, e.What,
 		e.Have, e.Newest)

@@ -30,6 +30,7 @@ type ShipmentError struct {
 	Reason string
 }
 
+// Error says what is wrong, where.
 func (e *ShipmentError) Error() string {
 	if e.Chunk < 0 {
 		return "damaged offer of a shipment: " + e.Reason
