@@ -123,6 +123,13 @@ func serveUntilSignal(cfg Config, lg *zap.Logger) int {
 	}
 	tuner := startTuner()
 	defer tuner.stop()
+	go func() {
+		select {
+		case <-s.Ready():
+			notifyReady(lg)
+		case <-s.stopServe:
+		}
+	}()
 	select {
 	case <-s.Halted():
 		logFatal(lg, "the member has stopped for good", zap.String("reason", s.Reason()))

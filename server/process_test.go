@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -70,6 +72,22 @@ func TestASignalEndsTheProcessByThatSignal(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 	}
+}
+
+func TestTheInitDaemonIsToldWhenTheServerIsReady(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = socket.Close() })
+	t.Setenv(notifySocket, path)
+	cmd, _ := program(t, ephemeral(t.TempDir())...)
+	got := make([]byte, 100)
+	require.NoError(t, socket.SetReadDeadline(time.Now().Add(patience)))
+	n, err := socket.Read(got)
+	require.NoError(t, err)
+	require.Equal(t, "READY=1", string(got[:n]))
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.Error(t, cmd.Wait())
 }
 
 func TestAStartThatFailsExitsWithOne(t *testing.T) {
