@@ -48,6 +48,12 @@ func checkSize(u *unit, r *report) {
 	})
 }
 
+// standard says whether d is a method whose meaning the standard library gives it.
+func standard(d *ast.FuncDecl) bool {
+	name := d.Name.Name
+	return d.Recv != nil && (name == "Error" || name == "String" || name == "Unwrap")
+}
+
 // checkDocs demands a comment on the package and on everything that it exports.
 func checkDocs(u *unit, r *report) {
 	documented, any := false, false
@@ -57,7 +63,7 @@ func checkDocs(u *unit, r *report) {
 		for _, decl := range s.syntax.Decls {
 			switch d := decl.(type) {
 			case *ast.FuncDecl:
-				if d.Doc == nil && exported(d) {
+				if d.Doc == nil && exported(d) && !standard(d) {
 					r.at(d.Pos(), "doc", d.Name.Name+" is exported and has no comment")
 				}
 			case *ast.GenDecl:

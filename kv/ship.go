@@ -49,7 +49,7 @@ type shipping struct {
 func (n *Node) ship(to raft.MemberID) {
 	shipment, ok := n.store.Ship()
 	if !ok {
-		n.raft.SnapshotSent(to, 0, false)
+		n.raft.SnapshotSent(to, 0)
 		return
 	}
 	applied, term, header := shipment.Offer()
@@ -96,9 +96,9 @@ func (n *Node) shipAck(m *raft.Message) {
 		}
 		switch {
 		case m.Reject:
-			n.endShip(i, false)
+			n.endShip(i, 0)
 		case m.Round == shipInstalled:
-			n.endShip(i, true)
+			n.endShip(i, s.index)
 		default:
 			if !s.accepted || int(m.Hint) > s.next {
 				s.idle = 0
@@ -112,12 +112,12 @@ func (n *Node) shipAck(m *raft.Message) {
 	}
 }
 
-// endShip ends transfer i and tells raft.
-func (n *Node) endShip(i int, ok bool) {
+// endShip ends transfer i, which was installed at an index or failed (0), and tells raft.
+func (n *Node) endShip(i int, installed raft.Index) {
 	s := n.shipping[i]
 	n.shipping = slices.Delete(n.shipping, i, i+1)
 	n.store.EndShip(s.shipment)
-	n.raft.SnapshotSent(s.to, s.index, ok)
+	n.raft.SnapshotSent(s.to, installed)
 }
 
 // tickShipping repeats what may be lost and gives up what makes no progress, or what this member
@@ -127,7 +127,7 @@ func (n *Node) tickShipping() {
 		s := &n.shipping[i]
 		s.idle++
 		if s.idle > shipPatience || n.role != raft.Leader {
-			n.endShip(i, false)
+			n.endShip(i, 0)
 			continue
 		}
 		if s.idle%shipResend == 0 {
@@ -145,6 +145,6 @@ func (n *Node) tickShipping() {
 // dropShipping gives up all transfers: the engine that they pin is replaced.
 func (n *Node) dropShipping() {
 	for len(n.shipping) > 0 {
-		n.endShip(0, false)
+		n.endShip(0, 0)
 	}
 }

@@ -154,15 +154,15 @@ func (r *Raft) shipState(p *progress) {
 	r.out.Snapshots = append(r.out.Snapshots, p.id)
 }
 
-// SnapshotSent reports the end of a transfer to a member: ok when the member installed the state
-// at index. Until then the member is sent no entries.
-func (r *Raft) SnapshotSent(to MemberID, index Index, ok bool) {
+// SnapshotSent reports the end of a transfer to a member, which installed the state at index, or
+// failed if index is 0. Until then the member is sent no entries.
+func (r *Raft) SnapshotSent(to MemberID, index Index) {
 	p := r.peer(to)
 	if r.role != Leader || p == nil || p.state != stateSnapshot {
 		return
 	}
 	next := p.match + 1
-	if ok && index <= r.log.last {
+	if index <= r.log.last {
 		next = max(next, index+1)
 	}
 	p.becomeProbe(next)

@@ -200,15 +200,15 @@ func (c *testCluster) deliver(m Message) {
 
 // ship ends a state transfer.
 func (c *testCluster) ship(s shipment, arrives bool) {
-	ok := false
+	var installed Index
 	if to := c.node(s.to); arrives && to.up && to.r.WantsSnapshot(s.snap.Index, s.snap.Term) {
 		to.disk.sm, to.disk.installed = s.snap.Index, s.snap
 		to.applied = nil
 		to.r.Restore(s.snap)
-		ok = true
+		installed = s.snap.Index
 	}
 	if from := c.node(s.from); from.up {
-		from.r.SnapshotSent(s.to, s.snap.Index, ok)
+		from.r.SnapshotSent(s.to, installed)
 	}
 }
 
