@@ -4,14 +4,18 @@ import (
 	"context"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
 
 	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/raft"
 )
 
 // The desk against its obvious twin, a map: every token finds its call once, and only once.
@@ -124,4 +128,21 @@ func TestEveryOutcomeHasEtcdsStatus(t *testing.T) {
 	// The two that etcd declares otherwise and sends as Unknown.
 	require.Equal(t, codes.Unknown, status.Code(all[kv.ErrTooManyRequests]))
 	require.Equal(t, codes.Unknown, status.Code(all[kv.ErrTransferTimeout]))
+}
+
+func TestMetadataIsHonoured(t *testing.T) {
+	s := &service{loop: newLoop(zap.NewNop(), &kv.Config{}, time.Second),
+		statuses: newStatuses(), edge: newEdgeErrors()}
+	check := func(leader raft.MemberID, pairs ...string) error {
+		s.loop.state.Store(&kv.State{Raft: raft.Status{Leader: leader}})
+		return s.checkMetadata(metadata.NewIncomingContext(context.Background(),
+			metadata.Pairs(pairs...)))
+	}
+	require.NoError(t, check(1, "hasleader", "true", "client-api-version", "3.7"))
+	require.NoError(t, check(0))
+	require.NoError(t, check(0, "hasleader", "maybe"))
+	require.EqualError(t, check(0, "hasleader", "true"),
+		"rpc error: code = Unavailable desc = etcdserver: no leader")
+	require.EqualError(t, check(1, "client-api-version", "\xff"),
+		"rpc error: code = InvalidArgument desc = etcdserver: invalid client api version")
 }

@@ -6,6 +6,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"unicode/utf8"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/kv"
 )
@@ -59,13 +61,12 @@ func (s *service) checkMetadata(ctx context.Context) error {
 			return s.edge.clientVersion
 		}
 	}
-	for _, v := range metadata.ValueFromIncomingContext(ctx, "hasleader") {
-		if v != "true" {
-			break
-		}
-		if _, known := s.loop.leads(); !known {
-			return s.statuses[kv.ErrNoLeader]
-		}
+	// A client's wish for a leader matters only when there is none, which is cheaper to ask first.
+	if _, known := s.loop.leads(); known {
+		return nil
+	}
+	if v := metadata.ValueFromIncomingContext(ctx, "hasleader"); len(v) > 0 && v[0] == "true" {
+		return s.statuses[kv.ErrNoLeader]
 	}
 	return nil
 }
@@ -83,11 +84,26 @@ func (s *service) alarm(_ any, stream grpc.ServerStream) error {
 	if request.GetAction() != pb.AlarmRequest_GET {
 		return status.Error(codes.Unimplemented, "alarms cannot be raised or disarmed yet")
 	}
-	state := s.loop.state.Load()
-	return stream.SendMsg(&pb.AlarmResponse{Header: &pb.ResponseHeader{
-		ClusterId: s.loop.cluster,
-		MemberId:  uint64(state.Raft.ID),
-		Revision:  int64(state.Revision),
-		RaftTerm:  uint64(state.Raft.Term),
-	}})
+	var now pb.StatusResponse
+	if err := s.ask(stream.Context(), &now); err != nil {
+		return err
+	}
+	if now.GetIsLearner() {
+		return s.statuses[kv.ErrNotLearner]
+	}
+	return stream.SendMsg(&pb.AlarmResponse{Header: now.GetHeader()})
+}
+
+// ask asks the node for its status: a header as of this moment, for answers that are made here.
+func (s *service) ask(ctx context.Context, now *pb.StatusResponse) error {
+	c := s.loop.calls.take()
+	if !s.loop.do(ctx, kv.MethodStatus, c) {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	err := s.statuses[c.answer.Code]
+	if err == nil {
+		err = proto.Unmarshal(slices.Concat(c.answer.Body...), now)
+	}
+	s.loop.calls.give(c)
+	return err
 }
