@@ -116,8 +116,8 @@ const (
 type phase uint8
 
 const (
-	bootstrapping phase = iota // a first start: the initial state is not yet a durable checkpoint
-	recovering                 // what was recovered, and the incarnation, are not yet durable
+	loading    phase = iota // the engine's newest checkpoint is not yet known to be durable
+	recovering              // what the log recovered, and the incarnation, are not yet durable
 	running
 	halted
 )
@@ -129,6 +129,9 @@ type Node struct {
 	disk        diskio.Reader
 	incarnation raft.Incarnation
 	phase       phase
+	// marker begins the log anew once the checkpoint that it names is durable; it has no Snapshot
+	// when the log joins.
+	marker raft.Append
 
 	raft  *raft.Raft
 	log   *wal.Log

@@ -23,6 +23,9 @@ type receiving struct {
 	idle       int // ticks since the last chunk
 }
 
+// receiveUnwritten is how many bytes may wait to be written.
+const receiveUnwritten = 8 << 20
+
 // installing says whether the engine is about to be replaced.
 func (n *Node) installing() bool { return n.receiving != nil && n.receiving.installing }
 
@@ -63,8 +66,8 @@ func (n *Node) sendAck() {
 func (n *Node) receiveChunk(m *raft.Message) {
 	r := n.receiving
 	if r == nil || r.installing || r.from != m.From || r.index != m.Index ||
-		r.term != m.LogTerm {
-		return
+		r.term != m.LogTerm || r.receiver.Unwritten() > receiveUnwritten {
+		return // not wanted, or faster than the disk: the sender repeats it
 	}
 	ok, err := r.receiver.Chunk(int(m.Hint), m.Data)
 	if err != nil {

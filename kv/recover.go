@@ -84,7 +84,6 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 
 // bootstrap makes the initial members the state at bootstrapIndex.
 func (n *Node) bootstrap() {
-	n.phase = bootstrapping
 	n.applied, n.appliedTerm = bootstrapIndex, bootstrapTerm
 	for _, m := range n.cfg.Members {
 		m.Name, m.ClientURLs = "", nil
@@ -98,13 +97,11 @@ func (n *Node) bootstrap() {
 	slices.Sort(n.state.config.Voters)
 	slices.Sort(n.state.config.Learners)
 	n.store.StartCheckpoint(n.checkpoint())
-	n.newRaft(raft.HardState{Term: bootstrapTerm, Commit: bootstrapIndex}, wal.Recovered{})
-	n.checkpointApplied = n.applied
+	n.restartLog(raft.HardState{})
 }
 
 // join continues from a checkpoint and the log beside it.
 func (n *Node) join(rec wal.Recovered) error {
-	n.phase = recovering
 	first := rec.Snapshot.Index + 1 // of the entries that the log holds
 	if len(rec.Runs) > 0 {
 		first = rec.Runs[0].First
@@ -119,9 +116,8 @@ func (n *Node) join(rec wal.Recovered) error {
 		return fmt.Errorf("kv: the log begins at index %d, but the data ends at index %d: "+
 			"entries between them are lost", first, n.applied)
 	}
-	n.log.Start(n.incarnation)
 	if !joins {
-		n.restartLog(rec)
+		n.restartLog(rec.Hard)
 		return nil
 	}
 	hard := rec.Hard
@@ -130,16 +126,14 @@ func (n *Node) join(rec wal.Recovered) error {
 	return nil
 }
 
-// restartLog begins the log anew after the checkpoint, whose index it does not reach: the
-// installation of a snapshot was cut short. Term and vote are kept.
-func (n *Node) restartLog(rec wal.Recovered) {
-	hard := rec.Hard
-	hard.Term = max(hard.Term, n.appliedTerm)
-	if hard.Term != rec.Hard.Term {
-		hard.Vote = 0
+// restartLog begins the log anew after the checkpoint: there is none yet, or the installation of a
+// snapshot was cut short. Term and vote are kept.
+func (n *Node) restartLog(hard raft.HardState) {
+	if n.appliedTerm > hard.Term {
+		hard.Term, hard.Vote = n.appliedTerm, 0
 	}
 	hard.Commit = n.applied
-	n.log.Append(raft.Append{Hard: hard, Snapshot: n.snapshot(), MustSync: true})
+	n.marker = raft.Append{Hard: hard, Snapshot: n.snapshot(), MustSync: true}
 	n.newRaft(hard, wal.Recovered{})
 }
 
@@ -207,13 +201,14 @@ func (n *Node) raftSettings() raft.Settings {
 	}
 }
 
-// start moves a start forward: from the durable initial state to the log, from the durable log to
-// running.
+// start moves a start forward: from the durable checkpoint to the log, whose beginning may name
+// it, and from the durable log to running.
 func (n *Node) start() {
-	if n.phase == bootstrapping && !n.store.Checkpointing() {
+	if n.phase == loading && n.store.Ready() && !n.store.Checkpointing() {
 		n.log.Start(n.incarnation)
-		n.log.Append(raft.Append{Snapshot: n.snapshot(), MustSync: true,
-			Hard: raft.HardState{Term: bootstrapTerm, Commit: bootstrapIndex}})
+		if n.marker.Snapshot.Index != 0 {
+			n.log.Append(n.marker)
+		}
 		n.phase = recovering
 	}
 	if n.phase == recovering && n.log.Ready() {

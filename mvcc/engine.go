@@ -217,6 +217,10 @@ func (e *Engine) StartCheckpoint(c Checkpoint) {
 	})
 }
 
+// Ready says whether the loaded generation is known to be durable: Open may have read it from the
+// page cache. Nothing that it replaces (raft's log before it) may be given up before.
+func (e *Engine) Ready() bool { return e.log.Ready() }
+
 // Checkpointing says whether a checkpoint is running.
 func (e *Engine) Checkpointing() bool { return e.log.Checkpointing() }
 

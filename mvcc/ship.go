@@ -84,6 +84,9 @@ func (r *Receiver) Chunk(n int, data []byte) (ok bool, err error) {
 // Next is the number of the chunk expected next; done is true when all have come.
 func (r *Receiver) Next() (n int, done bool) { return r.log.Next() }
 
+// Unwritten is the number of bytes that were taken in and not yet written, for flow control.
+func (r *Receiver) Unwritten() int64 { return r.log.Unwritten() }
+
 // Flush and Complete are as on Engine; Installed turns true when the new manifest generation is
 // durable, which happens only after Install.
 func (r *Receiver) Flush(ops []diskio.Op) []diskio.Op { return r.log.Flush(ops) }
