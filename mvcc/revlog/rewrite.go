@@ -121,7 +121,8 @@ const (
 	pastDirty             // dead records that a restart would read
 )
 
-// before says what the segments before s hold.
+// before says what the segments before s, and the output of the running rewrite, hold. In the
+// output are records that died after they were copied.
 func (l *Log) before(s *segment) past {
 	for _, older := range l.segments {
 		if older == s {
@@ -130,6 +131,9 @@ func (l *Log) before(s *segment) past {
 		if older.deadRecords > 0 {
 			return pastDirty
 		}
+	}
+	if out := l.rewrite.out; out != nil && out.deadRecords > 0 {
+		return pastDirty
 	}
 	return pastClean
 }
