@@ -83,8 +83,8 @@ func (o *oracles) appends(m *member, msg *raft.Message) {
 		}
 		if !o.commit.agrees(e.Index, mark, msg.Term) {
 			o.world.fail(OracleRaft,
-				"member %d, leader of term %d, sends an entry of term %d at index %d, where another "+
-					"one was committed before", m.index, msg.Term, e.Term, e.Index)
+				"member %d, leader of term %d, sends an entry of term %d at index %d, where "+
+					"another one was committed before", m.index, msg.Term, e.Term, e.Index)
 		}
 	}
 }

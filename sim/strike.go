@@ -126,6 +126,7 @@ func (m *member) strike(i int, f *Fault, s *faultState) {
 	case FaultSyncError:
 		m.disk.Arm(simdisk.SyncFails, syncScopes[f.Amount])
 		m.failing++
+		m.failedBy = i
 		m.reboots = m.reboots || f.Amount == 0
 	case FaultRot:
 		m.rot(i, f, s)

@@ -1,0 +1,35 @@
+// Command detsim is the front end of the simulator: it hunts over seeds, replays one of them,
+// measures the simulator's speed and its power.
+//
+//	detsim run --seeds N --from S --jobs J [--json]
+//	detsim replay SEED [--trace]
+//	detsim bench
+//	detsim mutants [--only ID] [--starts S,S,S] [--seeds N] [--check]
+//
+// Parallelism is between runs and lives here; a run itself has one thread.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// errFound says that a run failed; what failed has been printed.
+var errFound = errors.New("a run failed")
+
+func main() {
+	root := &cobra.Command{
+		Use: "detsim", Short: "Simulate clusters under faults", SilenceUsage: true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(runCommand(), replayCommand(), benchCommand(), mutantsCommand())
+	if err := root.Execute(); err != nil {
+		if !errors.Is(err, errFound) {
+			fmt.Fprintln(os.Stderr, "detsim:", err)
+		}
+		os.Exit(1)
+	}
+}

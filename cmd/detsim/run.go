@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/detcd/detcd/sim"
+)
+
+// progressEvery is the time between two lines of progress.
+const progressEvery = 5 * time.Second
+
+type runOptions struct {
+	seeds, from uint64
+	jobs        int
+	json        bool
+	keepGoing   bool
+	quiet       bool
+}
+
+func runCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use: "run", Short: "Run many seeds and stop at the first failure",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return o.run() },
+	}
+	c.Flags().Uint64Var(&o.seeds, "seeds", 1000, "number of seeds")
+	c.Flags().Uint64Var(&o.from, "from", 1, "first seed")
+	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at the same time")
+	c.Flags().BoolVar(&o.json, "json", false, "print one JSON object for each run")
+	c.Flags().BoolVar(&o.keepGoing, "keep-going", false, "run all seeds, whatever fails")
+	c.Flags().BoolVar(&o.quiet, "quiet", false, "print no progress")
+	return c
+}
+
+// verdict is the JSON form of one run's outcome.
+type verdict struct {
+	Seed    uint64     `json:"seed"`
+	Hash    string     `json:"hash"`
+	Oracle  sim.Oracle `json:"oracle,omitempty"`
+	Message string     `json:"message,omitempty"`
+	At      int64      `json:"at,omitempty"`
+	Millis  int64      `json:"millis"`
+	Counts  sim.Counts `json:"counts"`
+}
+
+// outcome is a result with what it took.
+type outcome struct {
+	sim.Result
+	took time.Duration
+}
+
+func (o *runOptions) run() error {
+	tally := newTally(o.seeds)
+	for r := range hunt(o.from, o.seeds, o.jobs, o.keepGoing) {
+		tally.add(r)
+		if o.json {
+			if err := printJSON(r); err != nil {
+				return err
+			}
+		} else if r.Failure != nil {
+			printFailure(r)
+		}
+		if !o.quiet {
+			tally.progress()
+		}
+	}
+	if !o.json {
+		tally.report()
+	}
+	if tally.failed > 0 {
+		return errFound
+	}
+	return nil
+}
+
+// hunt runs seeds on several goroutines and returns their outcomes as they come. Unless it keeps
+// going it starts no further run after a failure, but those with lower seeds than the failed one
+// have all been started by then, so the lowest failing seed is always found.
+func hunt(from, seeds uint64, jobs int, keepGoing bool) <-chan outcome {
+	out := make(chan outcome)
+	var next, running atomic.Int64
+	var stop atomic.Bool
+	running.Store(int64(jobs))
+	for range jobs {
+		go func() {
+			defer func() {
+				if running.Add(-1) == 0 {
+					close(out)
+				}
+			}()
+			for keepGoing || !stop.Load() {
+				n := uint64(next.Add(1) - 1)
+				if n >= seeds {
+					return
+				}
+				begin := time.Now()
+				r := sim.Run(from+n, sim.Options{})
+				if r.Failure != nil {
+					stop.Store(true)
+				}
+				out <- outcome{Result: r, took: time.Since(begin)}
+			}
+		}()
+	}
+	return out
+}
+
+func printJSON(r outcome) error {
+	v := verdict{
+		Seed: r.Seed, Hash: fmt.Sprintf("%016x", r.Hash), Millis: r.took.Milliseconds(),
+		Counts: r.Counts,
+	}
+	if f := r.Failure; f != nil {
+		v.Oracle, v.Message, v.At = f.Oracle, f.Message, f.At
+	}
+	return json.NewEncoder(os.Stdout).Encode(v)
+}
+
+// printFailure prints what failed and the one line that repeats it.
+func printFailure(r outcome) {
+	fmt.Printf("FAIL seed %d: %v\n  detsim replay %d   (commit %s, configuration %016x)\n",
+		r.Seed, r.Failure, r.Seed, commit(), sim.ConfigHash())
+}
+
+// commit names the code that runs, as far as the build knows it.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, modified := "unknown", ""
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			revision = s.Value[:min(12, len(s.Value))]
+		case "vcs.modified":
+			if s.Value == "true" {
+				modified = "+changes"
+			}
+		}
+	}
+	return revision + modified
+}
