@@ -46,14 +46,22 @@ func FuzzParseKeyValue(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add(full.AppendWire(nil))
 	f.Add((&KeyValue{Key: []byte("tombstone")}).AppendWire(nil))
-	f.Add([]byte{tagKey, 0})                                              // an explicit zero
-	f.Add([]byte{tagCreate, 0x81, 0})                                     // a longer varint than needed
-	f.Add([]byte{tagMod, 1, tagCreate, 1})                                // descending fields
-	f.Add([]byte{tagKey, 1, 'a', tagKey, 1, 'b'})                         // a field twice
-	f.Add([]byte{tagKey, 200, 1, 'a'})                                    // longer than what there is
-	f.Add([]byte{tagCreate | wireBytes, 1, 'a'})                          // wrong wire type
-	f.Add([]byte{7 << 3, 1})                                              // an unknown field
-	f.Add([]byte{tagMod, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2}) // overflow
+	// An explicit zero.
+	f.Add([]byte{tagKey, 0})
+	// A longer varint than needed.
+	f.Add([]byte{tagCreate, 0x81, 0})
+	// Descending fields.
+	f.Add([]byte{tagMod, 1, tagCreate, 1})
+	// A field twice.
+	f.Add([]byte{tagKey, 1, 'a', tagKey, 1, 'b'})
+	// Longer than what there is.
+	f.Add([]byte{tagKey, 200, 1, 'a'})
+	// Wrong wire type.
+	f.Add([]byte{tagCreate | wireBytes, 1, 'a'})
+	// An unknown field.
+	f.Add([]byte{7 << 3, 1})
+	// Overflow.
+	f.Add([]byte{tagMod, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		kv, err := ParseKeyValue(b)
 		if err != nil {

@@ -5,8 +5,8 @@ package mvcc
 //   - count is the number of live keys in the interval at the revision; limit and filters never
 //     change it.
 //   - A filter or an explicit order (but ascending by key) works on the whole interval, and the
-//     limit cuts at the end. A sort target without an order sorts ascending, but after the limit has
-//     cut to the first limit+1 keys.
+//     limit cuts at the end. A sort target without an order sorts ascending, but after the limit
+//     has cut to the first limit+1 keys.
 //   - more says that something was cut off by the limit.
 //   - A keys-only answer has no value and no lease, as it comes from the index; sorted by value
 //     it keeps the lease, as it comes from the records.
