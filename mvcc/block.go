@@ -7,8 +7,8 @@ package mvcc
 //
 // A block also knows three things about itself that make whole passes cheap: how many of its keys
 // live (so a count adds blocks), when that set of keys last changed (so a count at an older
-// revision still can), and the oldest revision at which it holds garbage (so a compaction visits nothing
-// else).
+// revision still can), and the oldest revision at which it holds garbage (so a compaction visits
+// nothing else).
 //
 // Example, block of three keys, revisions as main:
 //
