@@ -48,6 +48,7 @@ type member struct {
 	// failing is the number of syncs that were made to fail and not yet seen to: each demands a
 	// halt. reboots says that the next failure takes the whole machine down.
 	failing    int
+	failedBy   int // index of the latest such fault
 	reboots    bool
 	haltReason string
 }
@@ -299,6 +300,7 @@ func (m *member) halted() {
 	excusedBySync := m.failing > 0 && m.disk.failureSeen
 	if excusedBySync {
 		m.failing--
+		w.faults[m.failedBy].felt++
 	}
 	if m.reboots {
 		m.stop(powerLost)
