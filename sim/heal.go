@@ -139,6 +139,8 @@ func (w *world) missing() string {
 			return fmt.Sprintf("member %d does not follow member %d", m.index, leader)
 		case !s.Ready:
 			return fmt.Sprintf("member %d is not ready", m.index)
+		case s.Pending > 0:
+			return fmt.Sprintf("member %d has %d requests without an answer", m.index, s.Pending)
 		case s.Applied < w.oracle.commit.last():
 			return fmt.Sprintf("member %d has applied %d of %d", m.index, s.Applied,
 				w.oracle.commit.last())

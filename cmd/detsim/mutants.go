@@ -71,7 +71,8 @@ func (o *mutantsOptions) run() (err error) {
 		return err
 	}
 	broken, missed := 0, 0
-	fmt.Println("id     class                  rarity      verdict   oracle    seeds needed      time")
+	fmt.Printf("%-6s %-22s %-11s %-9s %-9s %-17s %s\n", "id", "class", "rarity", "verdict",
+		"oracle", "seeds needed", "time")
 	for i := range all {
 		m := &all[i]
 		binary, err := yard.plant(m)
