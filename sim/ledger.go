@@ -33,6 +33,17 @@ type memberLedger struct {
 	lives   map[string]uint64 // by file name: the life in the header
 	files   []ledgerFile
 	durable logView
+	// trail lists the durable records that no later durable record vouches for yet, covered is what
+	// the last one that has such a witness promised.
+	trail   []promise
+	covered promise
+}
+
+// promise is what a log holds after one of its records.
+type promise struct {
+	position wal.Position
+	last     raft.Index
+	hard     raft.HardState
 }
 
 // ledgerFile is what was written to one file and is not sure to survive yet.
@@ -67,6 +78,8 @@ type ledgerRecord struct {
 	snapshot    raft.Index
 	snapTerm    raft.Term
 	incarnation raft.Incarnation
+	position    wal.Position
+	synced      wal.Position
 }
 
 // logView is a log reduced to marks: the entries after base.
@@ -155,6 +168,7 @@ func (l *ledger) submitted(m *member, op *diskio.Op) {
 
 func reduce(r *wal.Record) ledgerRecord {
 	lr := ledgerRecord{kind: r.Type, hard: r.Hard, incarnation: r.Incarnation, first: r.Last,
+		position: r.Position, synced: r.Synced,
 		snapshot: r.Snapshot.Index, snapTerm: r.Snapshot.Term}
 	if len(r.Entries) > 0 {
 		lr.first = r.Entries[0].Index
@@ -234,10 +248,55 @@ func (l *ledger) settle(member int, f *ledgerFile) {
 		for i := range f.groups[0].records {
 			r := &f.groups[0].records[i]
 			ml.durable.apply(r)
+			ml.cover(r)
 			l.vote(member, r.hard)
 		}
 		f.groups = f.groups[1:]
 	}
+}
+
+// cover follows which records have a witness: a later one that was issued when they were durable.
+// Damage to a record without one cannot be told from a write that was torn.
+func (ml *memberLedger) cover(r *ledgerRecord) {
+	last := ml.durable.last()
+	ml.covered.last = min(ml.covered.last, last)
+	if r.kind == wal.RecordStart { // it replaces what had its position and higher ones
+		ml.trail = slices.DeleteFunc(ml.trail, func(p promise) bool { return p.position >= r.position })
+	}
+	for len(ml.trail) > 0 && ml.trail[0].position <= r.synced {
+		ml.covered = ml.trail[0]
+		ml.trail = ml.trail[1:]
+	}
+	for i := range ml.trail {
+		ml.trail[i].last = min(ml.trail[i].last, last)
+	}
+	ml.trail = append(ml.trail, promise{position: r.position, last: last, hard: r.hard})
+}
+
+// memory says how a restarted member's log compares with what was durable.
+type memory uint8
+
+const (
+	whole   memory = iota
+	forgets        // it lacks something that no later record vouched for
+)
+
+// remembers judges a damaged member's log. What has a witness must be there, or the start must have
+// been refused; what has none may be missing, and then the member is no better than one whose disk
+// lied: nobody but its peers can know, so the budget counts it as lost.
+func (l *ledger) remembers(m *member, s *kv.State) memory {
+	d, c, r := &l.members[m.index].durable, &l.members[m.index].covered, &s.Raft
+	if r.Term < c.hard.Term || r.Last < min(c.last, d.last()) &&
+		d.holds(s.Applied, l.world.oracle.commit.termAt(s.Applied)) {
+		l.world.fail(OracleDurable, "member %d, damaged, restarts in term %d with a log that ends "+
+			"at %d, though term %d and entries up to %d were known to be durable", m.index, r.Term,
+			r.Last, c.hard.Term, c.last)
+	}
+	if r.Term < d.hard.Term || r.Term == d.hard.Term && d.hard.Vote != 0 &&
+		r.Vote != d.hard.Vote || r.Last < d.last() {
+		return forgets
+	}
+	return whole
 }
 
 // vote notes a durable vote, which can never change.

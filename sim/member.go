@@ -104,6 +104,11 @@ func (m *member) start() {
 		m.refused(err)
 		return
 	}
+	if state := node.State(); m.damaged && w.oracle.ledger.remembers(m, &state) == forgets {
+		w.counts.Refusals++
+		m.life, m.haltReason = gone, "the damaged end of its log looks like a torn write"
+		return
+	}
 	m.life, m.dying = up, false
 	m.driver = &kv.Driver{Node: node, Disk: &m.disk, Network: m, Edge: m}
 	m.applied = node.State().Applied
