@@ -41,7 +41,7 @@ const (
 	_        Kind = iota
 	Write         // write Data at Offset; creates the file when missing, extends it when needed
 	Sync          // make the file's content and size durable
-	Allocate      // make the file Length bytes long, new bytes written as zeros; creates it
+	Allocate      // make the file Length bytes long, space claimed, new bytes zeros; creates it
 	Truncate      // cut the file to Length bytes
 	Rename        // give File the name To, replacing what To named
 	Remove        // remove the name; removing a missing file succeeds

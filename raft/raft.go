@@ -154,6 +154,9 @@ func New(set Settings, st Restored) *Raft {
 		r.lastTime = max(r.lastTime, st.Entries[i].Time)
 	}
 	r.restartElectionTimer()
+	if c := &r.configs.current().config; len(c.Members()) == 1 && c.IsVoter(set.ID) {
+		r.elapsed = r.timeout // there is nobody to hear from first
+	}
 	r.evict()
 	return r
 }

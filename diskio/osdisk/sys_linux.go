@@ -19,16 +19,18 @@ func syncData(file *os.File) error {
 	}
 }
 
-// reserve claims space for bytes from off on, so that a full disk is found out before anything is
-// written. A file system that cannot reserve is no error: the writes will tell.
-func reserve(file *os.File, off, length int64) error {
+// reserve extends the file by length bytes of zeros from off on, its end, and claims their space, so
+// that a full disk is found out now. It says false where the file system cannot.
+func reserve(file *os.File, off, length int64) (done bool, err error) {
 	for {
-		err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, length)
+		err := unix.Fallocate(int(file.Fd()), 0, off, length)
 		switch {
-		case err == nil, errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-			return nil
+		case err == nil:
+			return true, nil
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return false, nil
 		case !errors.Is(err, unix.EINTR):
-			return err
+			return false, err
 		}
 	}
 }
