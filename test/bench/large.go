@@ -45,14 +45,14 @@ func (b *bench) lists(ctx context.Context, c *cluster, s *session) error {
 	whole := b.rowList()
 	if b.wanted(whole) {
 		page := fmt.Sprintf("%s, limit %d", whole, pageSize)
-		if err := b.list(ctx, c, s, page, rangeSpec{key: listSpace, end: listEnd,
+		if _, err := b.list(ctx, c, s, page, rangeSpec{key: listSpace, end: listEnd,
 			limit: pageSize}, pageSize); err != nil {
 			return err
 		}
 		if err := b.pages(ctx, c, cl, s, whole+", in pages while keys change"); err != nil {
 			return err
 		}
-		err := b.list(ctx, c, s, whole+", whole", rangeSpec{key: listSpace, end: listEnd}, n)
+		_, err := b.list(ctx, c, s, whole+", whole", rangeSpec{key: listSpace, end: listEnd}, n)
 		if err != nil {
 			return err
 		}
@@ -73,10 +73,10 @@ func (b *bench) lists(ctx context.Context, c *cluster, s *session) error {
 // list repeats one read; at least want keys must come back.
 func (b *bench) list(
 	ctx context.Context, c *cluster, s *session, name string, spec rangeSpec, want int,
-) error {
+) (*load, error) {
 	cl, err := dial(c.addresses(), 1)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer cl.close()
 	request := encodeRange(spec)
@@ -96,10 +96,10 @@ func (b *bench) list(
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	s.load(name, l)
-	return nil
+	return l, nil
 }
 
 // pages reads the whole list page by page at the revision of the first one, while other keys of
@@ -251,6 +251,15 @@ func (b *bench) growth(ctx context.Context, c *cluster, s *session) error {
 	}
 	defer cl.close()
 	have := 0
+	first := map[string]float64{} // CPU per operation in the smallest store
+	grown := func(kind string, size int, l *load) {
+		if first[kind] == 0 {
+			first[kind] = l.cpuMicros()
+		} else if first[kind] > 0 {
+			s.add(fmt.Sprintf("growth, %s from %d to %d keys", kind, b.opt.growth[0], size),
+				"server CPU grows by", "x", l.cpuMicros()/first[kind])
+		}
+	}
 	for _, size := range b.opt.growth {
 		if err := fill(ctx, cl, listSpace, have, size, smallValue); err != nil {
 			return err
@@ -268,12 +277,15 @@ func (b *bench) growth(ctx context.Context, c *cluster, s *session) error {
 			name := fmt.Sprintf("growth, %s with %d keys", k.name, size)
 			s.add(name, "server CPU", "us", l.cpuMicros())
 			s.add(name, "median", "ms", l.quantile(0.5))
+			grown(k.name, size, l)
 		}
 		name := fmt.Sprintf("growth, list limit %d with %d keys", pageSize, size)
-		if err := b.list(ctx, c, s, name, rangeSpec{key: listSpace, end: listEnd,
-			limit: pageSize}, pageSize); err != nil {
+		l, err := b.list(ctx, c, s, name, rangeSpec{key: listSpace, end: listEnd,
+			limit: pageSize}, pageSize)
+		if err != nil {
 			return err
 		}
+		grown(fmt.Sprintf("list limit %d", pageSize), size, l)
 	}
 	u, err := c.usage()
 	if err != nil {
