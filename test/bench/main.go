@@ -5,7 +5,7 @@
 // Server CPU and bytes written come from the kernel's accounting of the processes, peak memory is
 // the highest resident set of one member. "Bytes written" counts through a checkpoint forced at
 // the end: both are ended with SIGTERM, at which etcd commits its database, and detcd is asked for
-// a Defragment before. The kernel counts a page as written when it is dirtied; where the file system
+// a Defragment before. The kernel counts a page as written when it is dirtied; where a file system
 // caches in large folios, a small write into a large folio counts as all of it, so that a file
 // filled by large writes and rewritten by small ones counts many times what reaches the device.
 // The client shares the processors with the servers, so throughput compares
