@@ -35,6 +35,10 @@ func (l *Log) Check() error {
 		inUse += s.live()
 		memory += s.memory()
 	}
+	if w := l.rewrite; w != nil && w.before != l.before(w.from[0]) {
+		return fmt.Errorf("revlog: what lies before the reclaim of %v is %d, noted as %d",
+			w.from[0].first, l.before(w.from[0]), w.before)
+	}
 	if l.last.Less(last) || inUse != l.inUse || memory != l.memory {
 		return fmt.Errorf("revlog: up to %v, %d bytes in use, %d in memory; counted %v, %d, %d",
 			l.last, l.inUse, l.memory, last, inUse, memory)

@@ -25,7 +25,9 @@ type grave struct {
 }
 
 // free is a grave that no pin holds.
-func free(name string) grave { return grave{name: name, born: math.MaxUint64} }
+func free(name string, length int64) grave {
+	return grave{name: name, length: length, born: math.MaxUint64}
+}
 
 // StartCheckpoint begins a manifest generation that covers everything appended so far. It panics
 // if one is running. c.State belongs to the log from now on.
@@ -66,7 +68,7 @@ func (l *Log) Durable() (newest, older Checkpoint) {
 // published makes a durable generation the newest one and gives up what only the oldest needed.
 func (l *Log) published(g *generation) {
 	if l.older != nil {
-		l.dropGeneration(l.older.number)
+		l.dropGeneration(l.older)
 	}
 	l.newest, l.older = g, l.newest
 	if l.older != nil {
@@ -78,14 +80,16 @@ func (l *Log) published(g *generation) {
 
 // renewed puts the second publication of the loaded generation in the place of the first.
 func (l *Log) renewed() {
-	l.dropGeneration(l.newest.number)
+	l.dropGeneration(l.newest)
 	l.newest, l.renew, l.known = l.renew.gen, nil, true
 }
 
 // dropGeneration queues the removal of a generation's own files, the manifest first.
-func (l *Log) dropGeneration(number uint64) {
-	l.graves = append(l.graves, free(generationName(l.opt.Dir, number, manifestSuffix)),
-		free(generationName(l.opt.Dir, number, stateSuffix)))
+func (l *Log) dropGeneration(g *generation) {
+	l.graves = append(l.graves,
+		free(generationName(l.opt.Dir, g.number, manifestSuffix), g.manifestFile()),
+		free(generationName(l.opt.Dir, g.number, stateSuffix), g.stateFile()))
+	l.bytes += g.manifestFile() + g.stateFile()
 }
 
 // sweep gives up the segment files that neither the log nor a kept generation refers to.

@@ -80,7 +80,7 @@ func (l *Log) flushGraves(ops []diskio.Op) []diskio.Op {
 	for i, g := range l.graves {
 		if !l.home.pins.needed(g.born, g.doomed) {
 			l.graves = slices.Delete(l.graves, i, i+1)
-			l.bytes -= g.length
+			l.freed = g.length
 			l.removing = l.issue(&ops, diskio.Op{Kind: diskio.Remove, File: g.name})
 			break
 		}
@@ -116,6 +116,7 @@ func (l *Log) Complete(c diskio.Completion) error {
 		l.err = l.rewritten(c)
 	case c.Ticket == l.removing:
 		l.removing = 0
+		l.bytes -= l.freed
 	case c.Ticket == l.founding:
 		l.founding = 0
 		l.setup = l.setup[1:]

@@ -26,7 +26,7 @@ type Log struct {
 	queue  []*segment // to be written behind, in order; the active one is last
 	memory int64      // bytes of chunks of segments and active
 	cache  cache
-	bytes  int64 // length of all sealed files, those given up but not removed included
+	bytes  int64 // length of all sealed files, and of those given up but not removed
 	inUse  int64 // bytes of records that are not dead
 
 	newest, older *generation // the kept generations, nil if none
@@ -41,6 +41,7 @@ type Log struct {
 	graves   []grave // names to remove
 	behind   diskio.Ticket
 	removing diskio.Ticket
+	freed    int64         // bytes that the removal in flight gives back
 	setup    []diskio.Op   // to be done one by one before anything else, see open.go
 	founding diskio.Ticket // of setup[0]
 	first    diskio.Ticket // tickets below belong to a predecessor
@@ -153,17 +154,34 @@ func (l *Log) Dead(rev Rev) {
 	l.inUse -= s.kill(i)
 	if s.rewriting {
 		l.rewrite.died(rev)
+	} else if l.rewrite != nil && s.last.Less(l.rewrite.from[0].first) {
+		l.rewrite.before = pastDirty
 	}
 	if s.sealed && !l.consider {
 		l.consider = mostlyDead(s.deadBytes, s.payload())
 	}
 }
 
-// Size returns the bytes of all files (and of the active buffer), and those of records not Dead.
+// Size returns the bytes of all files, and those of records not Dead. Files that are being written
+// count with what they are going to be: segments, manifests and states, the output of reclaim, and
+// what a receiver has stored.
 func (l *Log) Size() (files, inUse int64) {
-	files = l.bytes
+	files = l.bytes + l.home.received
 	if l.active != nil {
 		files += l.active.length
+	}
+	if l.rewrite != nil && l.rewrite.out != nil {
+		files += l.rewrite.out.length
+	}
+	for _, g := range [...]*generation{l.newest, l.older} {
+		if g != nil {
+			files += g.stateFile() + g.manifestFile()
+		}
+	}
+	for _, p := range [...]*publisher{l.publish, l.renew} {
+		if p != nil {
+			files += p.gen.stateFile() + p.gen.manifestFile()
+		}
 	}
 	return files, l.inUse
 }

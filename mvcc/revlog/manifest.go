@@ -54,6 +54,14 @@ type generation struct {
 	spans    []*span // whole segments in order, without memory
 }
 
+// stateFile is the length of the state file.
+func (g *generation) stateFile() int64 { return stateStart + g.stateLen }
+
+// manifestFile is the length of the manifest.
+func (g *generation) manifestFile() int64 {
+	return manifestBodyStart + manifestFixed + int64(len(g.spans))*manifestSegment + 4
+}
+
 // encodeState returns what precedes the state in its file.
 func (g *generation) encodeState() []byte {
 	b := make([]byte, stateStart)
@@ -64,8 +72,7 @@ func (g *generation) encodeState() []byte {
 }
 
 func (g *generation) encode() []byte {
-	b := make([]byte, manifestBodyStart, manifestBodyStart+manifestFixed+
-		len(g.spans)*manifestSegment+4)
+	b := make([]byte, manifestBodyStart, g.manifestFile())
 	putHeader(b, kindManifest, g.number)
 	le := binary.LittleEndian
 	c := &g.check

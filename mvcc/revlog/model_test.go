@@ -238,10 +238,10 @@ func (m *logMachine) finish(t *rapid.T) {
 	for _, name := range sortedNames(m.disk.names) {
 		require.True(t, want[name], "%s is left over", name)
 		if number, suffix, _ := parseName(name[len("engine/"):]); suffix == segmentSuffix {
-			size, _ := m.disk.Size(name)
-			bytes += size
 			require.NotZero(t, number)
 		}
+		size, _ := m.disk.Size(name)
+		bytes += size
 	}
 	require.Len(t, m.disk.names, len(want))
 	files, _ := m.log.Size()

@@ -166,7 +166,8 @@ func (l *Log) bury(f found) {
 	}
 	for i, name := range f.others {
 		if !needed[name] {
-			l.graves = append(l.graves, free(name))
+			l.graves = append(l.graves, free(name, f.lengths[i]))
+			l.bytes += f.lengths[i]
 			continue
 		}
 		if id, suffix, _ := parseName(path.Base(name)); suffix == segmentSuffix {

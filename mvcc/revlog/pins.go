@@ -55,6 +55,7 @@ type household struct {
 	pins       pins
 	nextID     uint64 // of segments
 	generation uint64 // highest number that any name bears or bore
+	received   int64  // bytes that receivers have stored and not given up or handed over
 	logTicket  diskio.Ticket
 	recvTicket diskio.Ticket
 }

@@ -35,6 +35,7 @@ type Receiver struct {
 	last Rev
 
 	segments []*segment // the last one is open until all chunks have come
+	stored   int64      // bytes of segments
 	files    []file
 	writing  int // segments before it are wholly written
 	publish  *publisher
@@ -150,9 +151,17 @@ func (r *Receiver) put(rec Record) (kv []byte) {
 		s := newSegment(opt.Dir, r.log.home.newID(), rec.Rev)
 		s.born = r.log.home.pins.epoch
 		r.segments = append(r.segments, s)
+		r.store(segmentStart)
 		n++
 	}
+	r.store(size)
 	return r.segments[n-1].put(rec.Rev, rec.Kind, opt.StepBytes, rec.KV)
+}
+
+// store counts bytes of this receiver's files.
+func (r *Receiver) store(n int64) {
+	r.stored += n
+	r.log.home.received += n
 }
 
 // Flush is as on Log; its tickets are at least Options.TicketBase+ReceiverTickets.
@@ -263,18 +272,20 @@ func (r *Receiver) succeed() {
 	}
 	for _, g := range gens {
 		if g != nil {
-			l.dropGeneration(g.number)
-			l.graves = append(l.graves, free(generationName(l.opt.Dir, g.number, tmpSuffix)))
+			l.dropGeneration(g)
+			l.graves = append(l.graves, free(generationName(l.opt.Dir, g.number, tmpSuffix), 0))
 		}
 	}
 	l.graves = append(l.graves, old.graves...)
-	for _, f := range old.files {
-		l.graves = append(l.graves, grave{f.name, f.length, f.born, l.home.pins.epoch})
-	}
-	l.home.pins.epoch++
-	for _, g := range l.graves {
+	for _, g := range old.graves {
 		l.bytes += g.length
 	}
+	for _, f := range old.files {
+		l.graves = append(l.graves, grave{f.name, f.length, f.born, l.home.pins.epoch})
+		l.bytes += f.length
+	}
+	l.home.pins.epoch++
+	l.home.received -= r.stored
 	r.heir = l
 }
 
@@ -290,6 +301,7 @@ func (r *Receiver) Abort(ops []diskio.Op) []diskio.Op {
 		}
 	}
 	r.segments = slices.Clip(r.segments[:0])
+	r.store(-r.stored)
 	return ops
 }
 

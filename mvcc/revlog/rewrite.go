@@ -47,6 +47,7 @@ type rewrite struct {
 	reading  bool
 	asked    int64 // bytes of the read in flight
 	wantSync bool
+	before   past
 	held     int64 // bytes of tombstones newly held, less those held before and dropped
 	ticket   diskio.Ticket
 	home     *household
@@ -93,7 +94,8 @@ func (l *Log) Work(budget int) (more bool) {
 			for _, s := range run {
 				s.rewriting = true
 			}
-			l.rewrite = &rewrite{dir: l.opt.Dir, from: run, home: l.home}
+			l.rewrite = &rewrite{dir: l.opt.Dir, from: run, home: l.home,
+				before: l.before(run[0])}
 			l.consider = true
 		}
 	}
@@ -102,7 +104,7 @@ func (l *Log) Work(budget int) (more bool) {
 		return false
 	}
 	had := w.out
-	left := w.copy(int64(budget)*nanosPerUnit, l.opt.StepBytes, l.before(w.from[0]))
+	left := w.copy(int64(budget)*nanosPerUnit, l.opt.StepBytes)
 	if w.out != had {
 		l.files = append(l.files, file{id: w.out.id, name: w.out.name, born: w.out.born})
 	}
@@ -113,7 +115,8 @@ func (l *Log) Work(budget int) (more bool) {
 	return left
 }
 
-// past says what the segments before a run hold.
+// past says what the segments before a run hold. While the run is rewritten they stay what they
+// are, but that more of their records may die: Dead notes that.
 type past uint8
 
 const (
@@ -121,8 +124,7 @@ const (
 	pastDirty             // dead records that a restart would read
 )
 
-// before says what the segments before s, and the output of the running rewrite, hold. In the
-// output are records that died after they were copied.
+// before says what the segments before s hold.
 func (l *Log) before(s *segment) past {
 	for _, older := range l.segments {
 		if older == s {
@@ -132,14 +134,21 @@ func (l *Log) before(s *segment) past {
 			return pastDirty
 		}
 	}
-	if out := l.rewrite.out; out != nil && out.deadRecords > 0 {
-		return pastDirty
-	}
 	return pastClean
 }
 
+// older says what lies before the record to be copied next: in the output are records that died
+// after they were copied.
+func (w *rewrite) older() past {
+	if w.out != nil && w.out.deadRecords > 0 {
+		return pastDirty
+	}
+	return w.before
+}
+
 // copy decides the records that were read, within the budget.
-func (w *rewrite) copy(nanos, step int64, before past) (more bool) {
+func (w *rewrite) copy(nanos, step int64) (more bool) {
+	before := w.older()
 	if w.reading {
 		return false
 	}
