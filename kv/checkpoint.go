@@ -18,11 +18,14 @@ func (n *Node) checkpoint() mvcc.Checkpoint {
 		State: n.state.encode()}
 }
 
-// checkpointDue says whether enough was applied since the last one.
+// checkpointDue says whether enough was applied since the last one, or somebody waits for one.
 func (n *Node) checkpointDue() bool {
 	lim := &n.cfg.Limits
-	return (n.checkpointBytes >= lim.CheckpointBytes ||
-		int64(n.applied-n.checkpointApplied) >= lim.CheckpointCount) && !n.store.Checkpointing()
+	since := int64(n.applied - n.checkpointApplied)
+	asked := since > 0 && len(n.defragments) > 0 &&
+		n.defragments[len(n.defragments)-1].index > n.checkpointApplied
+	return (asked || n.checkpointBytes >= lim.CheckpointBytes || since >= lim.CheckpointCount) &&
+		!n.store.Checkpointing()
 }
 
 // checkpointNow begins a checkpoint unless the applied index is not durable here yet; then apply
@@ -50,4 +53,21 @@ func (n *Node) compactLog() {
 	n.compacted = keep - catchUp
 	n.raft.Compact(n.compacted)
 	n.log.Compact(n.compacted)
+}
+
+// defragment hurries what goes on anyway: a checkpoint of all that is applied, and the reclaim of
+// what compactions have dropped. Nothing stops meanwhile.
+func (n *Node) defragment(r *Request) {
+	n.defragments = append(n.defragments, waiter{token: r.Token, index: n.applied})
+	n.out.Again = true
+}
+
+// answerDefragments answers those whose checkpoint is durable once nothing is left to reclaim.
+func (n *Node) answerDefragments() {
+	newest, _ := n.store.Durable()
+	for len(n.defragments) > 0 && n.defragments[0].index <= raft.Index(newest) &&
+		!n.store.Compacting() {
+		n.answer(n.defragments[0].token, OK, [][]byte{}, 0)
+		n.defragments = n.defragments[1:]
+	}
 }

@@ -48,6 +48,7 @@ const (
 	MethodHash
 	MethodHashKV
 	MethodMoveLeader
+	MethodDefragment
 	NumMethods
 )
 

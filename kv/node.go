@@ -148,16 +148,17 @@ type Node struct {
 	term   raft.Term
 	role   raft.Role
 
-	proposals proposals
-	reads     reads
-	views     views
-	apply     *execution // an entry that needs more than one step; nil otherwise
-	fetches   []fetch    // raft's reads of old entries, on their way
-	fetchSeq  uint64
-	physical  []waiter // physical compactions that wait for reclaim
-	transfer  transfer
-	shipping  []shipping // snapshots on their way to others
-	receiving *receiving // the snapshot on its way here; nil if none
+	proposals   proposals
+	reads       reads
+	views       views
+	apply       *execution // an entry that needs more than one step; nil otherwise
+	fetches     []fetch    // raft's reads of old entries, on their way
+	fetchSeq    uint64
+	physical    []waiter // physical compactions that wait for reclaim
+	defragments []waiter // Defragments that wait for a checkpoint at their index, and for reclaim
+	transfer    transfer
+	shipping    []shipping // snapshots on their way to others
+	receiving   *receiving // the snapshot on its way here; nil if none
 	// receiverTicket is the newest disk ticket of any receiver.
 	receiverTicket diskio.Ticket
 	// checkpointBytes counts applied log bytes since the last checkpoint began at

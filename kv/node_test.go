@@ -180,3 +180,20 @@ func TestRepeatedProposalAppliesOnce(t *testing.T) {
 	require.EqualValues(t, 2, w.get(0, "b").Kvs[0].Version)
 	w.agree()
 }
+
+// Defragment forces a checkpoint of all that is applied and answers when it is durable.
+func TestDefragmentForcesACheckpoint(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	for i := range 20 {
+		w.put(0, fmt.Sprint("k", i%3), "v")
+	}
+	n := w.members[0].driver.Node
+	before, _ := n.store.Durable()
+	require.Less(t, before, uint64(n.applied))
+	var res pb.DefragmentResponse
+	require.Equal(t, OK, w.ask(0, MethodDefragment, &pb.DefragmentRequest{}, &res))
+	newest, _ := n.store.Durable()
+	require.Equal(t, uint64(n.applied), newest)
+	w.agree()
+}

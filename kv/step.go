@@ -114,6 +114,8 @@ func (n *Node) request(r *Request) {
 		n.requestRead(r, true)
 	case MethodStatus:
 		n.answer(r.Token, OK, n.statusBody(), 0)
+	case MethodDefragment:
+		n.defragment(r)
 	case MethodMoveLeader:
 		n.moveLeader(r)
 	default:
@@ -261,6 +263,7 @@ func (n *Node) advance() {
 	}
 	more := n.store.Work(n.cfg.Limits.StepUnits)
 	n.answerPhysical()
+	n.answerDefragments()
 	n.flush()
 	n.out.Again = n.out.Again || more || n.phase == running && !n.installing() &&
 		n.canApply()

@@ -111,6 +111,7 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 				s.passing("Hash", kv.MethodHash),
 				s.passing("HashKV", kv.MethodHashKV),
 				s.passing("MoveLeader", kv.MethodMoveLeader),
+				s.passing("Defragment", kv.MethodDefragment),
 				{StreamName: "Alarm", Handler: s.alarm},
 			},
 			Metadata: "rpc.proto",
