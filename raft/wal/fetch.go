@@ -43,7 +43,7 @@ func (l *Log) Fetch(t diskio.Ticket, lo, hi raft.Index, maxBytes int) (diskio.Op
 	l.pins = append(l.pins, pin{ticket: t, segment: r.sequence, offset: r.offset,
 		length: r.end - r.offset, hi: r.last})
 	return diskio.Op{Ticket: t, Lane: diskio.LaneBulk, Kind: diskio.Read,
-		File: seg.name(l.opt.Dir), Offset: r.offset, Length: r.end - r.offset}, true
+		File: seg.name, Offset: r.offset, Length: r.end - r.offset}, true
 }
 
 // Fetched decodes the completion of a Fetch, whose bounds are given again. The entries alias the

@@ -55,7 +55,7 @@ func Open(disk diskio.Reader, opt Options) (*Log, Recovered, error) {
 	for _, seg := range s.segments {
 		h := &seg.header
 		if seg.bad == nil && (h.Cluster != opt.Cluster || h.Member != opt.Member) {
-			return nil, Recovered{}, &IdentityError{File: seg.name(opt.Dir), Cluster: h.Cluster,
+			return nil, Recovered{}, &IdentityError{File: seg.name, Cluster: h.Cluster,
 				Member: h.Member, WantCluster: opt.Cluster, WantMember: opt.Member}
 		}
 	}
@@ -192,7 +192,7 @@ func (r *replay) read(g region) ([]raft.Entry, error) {
 		if seg.sequence != g.sequence {
 			continue
 		}
-		name := seg.name(r.scan.dir)
+		name := seg.name
 		buf := make([]byte, g.end-g.offset)
 		if _, err := r.scan.disk.ReadAt(name, buf, g.offset); err != nil &&
 			!errors.Is(err, io.EOF) {

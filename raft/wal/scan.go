@@ -76,7 +76,7 @@ func newScanner(disk diskio.Reader, dir string) (*scanner, error) {
 	}
 	for _, info := range infos {
 		seq, suffix, ok := parseName(info.Name)
-		f := file{sequence: seq, suffix: suffix, size: info.Size}
+		f := file{sequence: seq, name: fileName(dir, seq, suffix), size: info.Size}
 		switch {
 		case !ok:
 		case suffix == suffixNew:
@@ -103,7 +103,7 @@ func newScanner(disk diskio.Reader, dir string) (*scanner, error) {
 
 // readStart reads a segment's header and the position of its first record.
 func (s *scanner) readStart(seg *scanned) error {
-	name := seg.name(s.dir)
+	name := seg.name
 	data, err := s.window(&seg.file, 0, headerSize)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (s *scanner) window(f *file, off, n int64) ([]byte, error) {
 		return nil, nil
 	}
 	n = min(n, f.size-off)
-	name := f.name(s.dir)
+	name := f.name
 	have := s.bufAt + int64(len(s.buf))
 	if s.bufFile == name && off >= s.bufAt && off+n <= have {
 		return s.buf[off-s.bufAt:][:n], nil
@@ -214,7 +214,7 @@ func (s *scanner) walk(seg *scanned, v visitor) error {
 		return s.hunt(seg, sector)
 	}
 	s.join(seg)
-	name := seg.name(s.dir)
+	name := seg.name
 	for off := sector; off+recordHeaderSize <= seg.size && s.next < seg.limit; {
 		h, content, ok, err := s.record(seg, off)
 		if err != nil {
@@ -264,7 +264,7 @@ func (s *scanner) join(seg *scanned) {
 // spoil notes a flaw, unless an earlier one is known already.
 func (s *scanner) spoil(seg *scanned, off int64, reason string, soft bool) {
 	if s.flaw == nil {
-		s.flaw = &flaw{file: seg.name(s.dir), offset: off, position: s.next, reason: reason,
+		s.flaw = &flaw{file: seg.name, offset: off, position: s.next, reason: reason,
 			soft: soft}
 	}
 }
@@ -282,7 +282,7 @@ func (s *scanner) hunt(seg *scanned, off int64) error {
 			seg.any = true
 			s.synced = max(s.synced, h.synced)
 			end = off + recordHeaderSize + int64(h.length)
-			s.flaw.found(seg.name(s.dir), sector, end)
+			s.flaw.found(seg.name, sector, end)
 			if h.flags&flagLastOfWrite == 0 {
 				off = end
 				continue
@@ -302,7 +302,7 @@ func (s *scanner) verdict() error {
 		}
 	}
 	if len(s.segments) > 0 && !readable {
-		return &DamageError{File: s.segments[0].name(s.dir), Offset: int64(
+		return &DamageError{File: s.segments[0].name, Offset: int64(
 			s.segments[0].header.Sector), Reason: "no segment of the log starts with a record"}
 	}
 	if f := s.gap; f != nil && s.start > s.oldest {

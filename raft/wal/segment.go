@@ -26,11 +26,9 @@ const (
 // file is one file of the log's directory.
 type file struct {
 	sequence uint64
-	suffix   string
+	name     string // made once, because each operation on the file needs it
 	size     int64
 }
-
-func (f *file) name(dir string) string { return fileName(dir, f.sequence, f.suffix) }
 
 // segment is a file that is part of the log, or ready to become one.
 type segment struct {
@@ -157,7 +155,8 @@ func (l *Log) startPrep() {
 	set := &l.segments
 	life := set.nextSeq
 	set.prep = prep{stage: 1, segment: segment{
-		file:   file{sequence: set.nextSeq, suffix: suffixNew, size: l.opt.SegmentBytes},
+		file: file{sequence: set.nextSeq, name: fileName(l.opt.Dir, set.nextSeq, suffixNew),
+			size: l.opt.SegmentBytes},
 		life:   life,
 		sector: l.sector,
 	}}
@@ -175,7 +174,7 @@ func (l *Log) startPrep() {
 func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
 	set := &l.segments
 	p := &set.prep
-	dir, name := l.opt.Dir, p.segment.name(l.opt.Dir)
+	dir, name := l.opt.Dir, p.segment.name
 	lane := diskio.LaneBulk
 	if p.boot {
 		lane = diskio.LaneLog
@@ -196,7 +195,7 @@ func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
 			add(diskio.Op{Kind: diskio.SyncDir, File: dir})
 		}
 		if p.from.sequence != 0 {
-			add(diskio.Op{Kind: diskio.Rename, File: p.from.name(dir), To: name})
+			add(diskio.Op{Kind: diskio.Rename, File: p.from.name, To: name})
 		}
 		if p.from.size < p.segment.size {
 			add(diskio.Op{Kind: diskio.Allocate, File: name, Length: p.segment.size})
@@ -214,12 +213,15 @@ func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
 		}
 		add(diskio.Op{Kind: diskio.Sync, File: name})
 	case 3:
-		final := p.segment
-		final.suffix = suffixSegment
-		add(diskio.Op{Kind: diskio.Rename, File: name, To: final.name(dir)})
+		add(diskio.Op{Kind: diskio.Rename, File: name, To: l.finalName(p)})
 		add(diskio.Op{Kind: diskio.SyncDir, File: dir})
 	}
 	return ops
+}
+
+// finalName is the name that the segment in preparation gets when it is ready.
+func (l *Log) finalName(p *prep) string {
+	return fileName(l.opt.Dir, p.segment.sequence, suffixSegment)
 }
 
 // bootWrite writes the start's rewrite into the segment in preparation.
@@ -255,11 +257,11 @@ func (l *Log) prepared(c diskio.Completion) error {
 	case p.stage < 3:
 		p.stage++
 	case p.boot:
-		p.segment.suffix = suffixSegment
+		p.segment.name = l.finalName(p)
 		l.booted(p.segment)
 		*p = prep{}
 	default:
-		p.segment.suffix = suffixSegment
+		p.segment.name = l.finalName(p)
 		set.spares = append(set.spares, p.segment)
 		*p = prep{}
 	}
@@ -300,7 +302,7 @@ func (l *Log) removeSurplus(ops []diskio.Op) []diskio.Op {
 	first := l.tickets + 1
 	for _, f := range set.doomed {
 		ops = append(ops, l.op(diskio.Op{Lane: diskio.LaneBulk, Kind: diskio.Remove,
-			File: f.name(l.opt.Dir)}))
+			File: f.name}))
 	}
 	set.doomed = set.doomed[:0]
 	set.removals = span{first: first, last: l.tickets, left: l.tickets + 1 - first}

@@ -285,7 +285,7 @@ func (l *Log) issue(ops []diskio.Op) []diskio.Op {
 	l.next = c.seal(seg.life, l.next, l.synced, oldest, l.sector)
 	l.flight.offset = set.offset
 	ops = append(ops, l.writeAt(seg, c.buf), l.op(diskio.Op{Lane: diskio.LaneLog,
-		Kind: diskio.Sync, File: seg.name(l.opt.Dir)}))
+		Kind: diskio.Sync, File: seg.name}))
 	l.flight.last = l.next - 1
 	l.flight.tickets.last = l.tickets
 	l.flight.tickets.left = l.tickets + 1 - l.flight.tickets.first
@@ -298,7 +298,7 @@ func (l *Log) issue(ops []diskio.Op) []diskio.Op {
 // writeAt is the write of whole sectors at the end of the active segment.
 func (l *Log) writeAt(seg *segment, data []byte) diskio.Op {
 	set := &l.segments
-	op := l.op(diskio.Op{Lane: diskio.LaneLog, Kind: diskio.Write, File: seg.name(l.opt.Dir),
+	op := l.op(diskio.Op{Lane: diskio.LaneLog, Kind: diskio.Write, File: seg.name,
 		Offset: set.offset, Data: data})
 	set.offset += int64(len(data))
 	seg.size = max(seg.size, set.offset)
