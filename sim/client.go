@@ -278,6 +278,9 @@ func (c *client) finish(k *call, end callEnd) {
 	}
 	if w.heal.phase == chaos {
 		think := c.script.Think/2 + int64(c.die.rand.Exp(uint64(c.script.Think/2)))
+		if c.die.chance(10_000) {
+			think += c.die.spread(100, 5000) * millisecond // a lull
+		}
 		w.schedule(event{at: w.now + think, kind: eventIssue, node: uint8(c.index)})
 	}
 }

@@ -39,10 +39,18 @@ func generateFaults(p *Plan) {
 		e := newDie(p.Seed, entityEpisode, uint64(episode))
 		center := e.within(3*second, p.Chaos-2*second)
 		width := e.spread(10, 3000) * millisecond
+		ended := int64(0) // when the episode's latest fault ends
 		for range e.within(1, 4) {
 			kind := FaultKind(e.weighted(weights[:]))
 			f := generateFault(p, &e, kind)
-			f.At = min(center+e.within(0, width), p.Chaos-second)
+			f.At = center + e.within(0, width)
+			if ended > 0 && e.chance(350_000) {
+				// What ends and what begins at that very moment: a heal and a crash, a restart
+				// and a partition.
+				f.At = ended + e.within(-50, 200)*millisecond
+			}
+			f.At = min(f.At, p.Chaos-second)
+			ended = f.At + f.For
 			if kind == FaultRot {
 				if len(rotten) == 0 {
 					continue
@@ -80,6 +88,9 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 		Member: int(d.below(int64(p.Members))),
 		Target: oneOf(d, TargetMember, TargetMember, TargetLeader, TargetLeader, TargetFollower),
 		For:    d.spread(50, 8000) * millisecond,
+	}
+	if d.chance(400_000) { // of the length of an election
+		f.For = d.within(p.ElectionNanos()/2, 4*p.ElectionNanos())
 	}
 	members := netsim.Set(1)<<p.Members - 1
 	everyone := netsim.Set(1)<<(p.Members+len(p.Scripts)) - 1

@@ -11,7 +11,7 @@ func Generate(seed uint64) Plan {
 	d := newDie(seed, entityConfig, 0)
 	p := Plan{Seed: seed}
 	p.Members = oneOf(&d, 1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 5, 6, 7)
-	p.Chaos = d.within(40, 60) * second
+	p.Chaos = d.within(55, 70) * second
 	p.TickNanos = oneOf[int64](&d, 10, 20, 20, 50, 100) * millisecond
 	p.HeartbeatTicks = int(d.within(1, 2))
 	p.ElectionTicks = int(oneOf(&d, 5, 8, 10, 10, 15))
@@ -74,7 +74,7 @@ func generateMachine(seed uint64, member int) Machine {
 
 func generateScripts(p *Plan) {
 	d := newDie(p.Seed, entityScript, 0)
-	clients := int(d.within(3, 10))
+	clients := int(d.within(3, 20))
 	// All clients together send this many requests per second while nothing is wrong.
 	rate := d.spread(20, 80)
 	keys := int(oneOf(&d, 1, 2, 4, 8))

@@ -72,48 +72,18 @@ func (w *world) judge() {
 	w.verdict(&serializable)
 	store := linearizability.CheckStore(bounded, checkTime)
 	w.verdict(&store)
-	keys := linearizability.CheckKeys(w.settled(ops), checkTime)
+	keys := linearizability.CheckKeys(ops, checkTime)
 	w.verdict(&keys)
-}
-
-// fewLost is the number of lost answers that the search per key can do without the world's help.
-const fewLost = 8
-
-// settled is the history for the search per key, which believes no bound on a lost answer. Few of
-// them it can search through; of many, which no search survives, the model's answer stands in for
-// the lost one, and what never took effect is left out. The answers that clients did get are
-// judged by their values alone in both cases.
-func (w *world) settled(ops []linearizability.Operation) []linearizability.Operation {
-	lost := 0
-	for i := range ops {
-		if ops[i].Outcome == linearizability.Unknown {
-			lost++
-		}
-	}
-	if lost <= fewLost {
-		return ops
-	}
-	ops = ops[:0]
-	for _, k := range w.calls {
-		op, ok := k.operation()
-		if ok && op.Outcome == linearizability.Unknown {
-			ok = k.effective != 0 && k.expectedErr == ""
-			op.Outcome, op.Response = linearizability.OK, k.expected
-			op.Return = max(op.Call, k.appliedAt)
-		}
-		if ok {
-			ops = append(ops, op)
-		}
-	}
-	return ops
 }
 
 func (w *world) verdict(r *linearizability.Result) {
 	if r.Verdict == linearizability.Legal {
 		return
 	}
-	if r.Verdict != linearizability.Illegal {
-		w.counts.Undecided++
+	if r.Verdict == linearizability.Illegal {
+		w.fail(OracleLin, "%v", r.Err())
+		return
 	}
-	w.fail(OracleLin, "%v", r.Err())
+	w.counts.Undecided++
+	w.fail(OracleUndecided, "%v", r.Err())
 }

@@ -261,7 +261,9 @@ func (ml *memberLedger) cover(r *ledgerRecord) {
 	last := ml.durable.last()
 	ml.covered.last = min(ml.covered.last, last)
 	if r.kind == wal.RecordStart { // it replaces what had its position and higher ones
-		ml.trail = slices.DeleteFunc(ml.trail, func(p promise) bool { return p.position >= r.position })
+		ml.trail = slices.DeleteFunc(ml.trail, func(p promise) bool {
+			return p.position >= r.position
+		})
 	}
 	for len(ml.trail) > 0 && ml.trail[0].position <= r.synced {
 		ml.covered = ml.trail[0]

@@ -21,6 +21,8 @@ const (
 	OracleHalt    Oracle = "HALT"    // a failed sync stops the node
 	OracleCodec   Oracle = "CODEC"   // the wire form says the same as the value
 	OracleCheck   Oracle = "CHECK"   // the node's own invariants
+	// OracleUndecided fails a run whose history a checker could not judge: no verdict is no pass.
+	OracleUndecided Oracle = "UNDECIDED"
 )
 
 // Failure is what an oracle objects to.
