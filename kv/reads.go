@@ -1,9 +1,11 @@
 // Reads: linearizable ones wait for a confirmed index, then all are served from applied state.
 //
-// All linearizable reads of a turn share one ReadIndex round; several rounds may be in flight. A
-// round that failed, or of which nothing was heard, is asked again under a new name: a read may
-// always be confirmed later than need be, never earlier than it came. Single keys are answered on
-// the loop; everything larger gets the turn's view, which the edge reads on its own.
+// Linearizable reads share ReadIndex rounds: while roundsAhead of them are unanswered, what comes
+// gathers for the next one, because a round costs every member messages and a turn, however many
+// reads share it. A read never joins a round that was asked before it came. A round that failed, or
+// of which nothing was heard, is asked again under a new name: a read may always be confirmed later
+// than need be, never earlier than it came. Single keys are answered on the loop; everything larger
+// gets the turn's view, which the edge reads on its own.
 package kv
 
 import (
@@ -30,8 +32,13 @@ type readRound struct {
 type reads struct {
 	fresh  []readRequest // came since the last round was asked for
 	rounds []readRound   // oldest first
+	spare  []readRequest // an empty list with room, for the next round
 	nextID raft.ReadID
 }
+
+// roundsAhead is how many rounds may be unanswered before the next one waits. A second one keeps
+// the wait of a read that just missed the first within half a round trip.
+const roundsAhead = 2
 
 // readRetry is how long a round may stay unanswered before it is asked again, in nanoseconds.
 const readRetry = 500_000_000
@@ -42,16 +49,28 @@ func (n *Node) read(r *Request) {
 		raw: r.Raw, deadline: n.mono + n.requestTimeout()})
 }
 
-// askReads starts the round of this turn's reads.
-func (n *Node) askReads() {
+// askReads starts a round for the reads that have gathered. A round or its answer may be lost: when
+// none was asked since the last tick, the unanswered ones hold nobody up. It says whether it asked.
+func (n *Node) askReads() bool {
 	rs := &n.reads
-	if len(rs.fresh) == 0 || n.leader == 0 {
-		return
+	if len(rs.fresh) == 0 || n.leader == 0 || rs.unanswered(n.mono) >= roundsAhead {
+		return false
 	}
 	rs.nextID++
 	rs.rounds = append(rs.rounds, readRound{id: rs.nextID, sent: n.mono, reads: rs.fresh})
-	rs.fresh = nil
+	rs.fresh, rs.spare = rs.spare, nil
 	n.raft.ReadIndex(rs.nextID)
+	return true
+}
+
+// unanswered counts the rounds asked since the last tick that have no answer.
+func (rs *reads) unanswered(tick int64) (count int) {
+	for i := len(rs.rounds) - 1; i >= 0 && rs.rounds[i].sent == tick; i-- {
+		if rs.rounds[i].index == 0 && !rs.rounds[i].again {
+			count++
+		}
+	}
+	return count
 }
 
 // confirmReads takes what raft says of rounds.
@@ -85,9 +104,21 @@ func (n *Node) serveReads() {
 		for j := range round.reads {
 			n.serve(&round.reads[j])
 		}
+		n.reads.recycle(round.reads)
 	}
 	clear(rounds[len(kept):])
 	n.reads.rounds = kept
+}
+
+// spareReads is the room that an empty list of reads may keep.
+const spareReads = 4096
+
+// recycle keeps the list of a served round for a later one.
+func (rs *reads) recycle(list []readRequest) {
+	if cap(list) <= spareReads && cap(list) > cap(rs.spare) {
+		clear(list)
+		rs.spare = list[:0]
+	}
 }
 
 // tickReads asks failed and silent rounds again, and gives up on reads that are too old.

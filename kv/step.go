@@ -285,7 +285,8 @@ func (n *Node) flush() {
 }
 
 // takeRaft carries what raft wants done to where it is done. What the handling itself causes
-// (a transfer that cannot start, a fetch that is answered at once) is taken in the same step.
+// (a transfer that cannot start, a fetch that is answered at once, a round of reads that waited for
+// the answer to another) is taken in the same step.
 func (n *Node) takeRaft() {
 	for range 3 {
 		n.raft.Take(&n.raftOut)
@@ -302,7 +303,8 @@ func (n *Node) takeRaft() {
 		for _, to := range o.Snapshots {
 			n.ship(to)
 		}
-		if len(o.Fetches)+len(o.Snapshots) == 0 {
+		asked := len(o.Reads) > 0 && n.askReads()
+		if len(o.Fetches)+len(o.Snapshots) == 0 && !asked {
 			break
 		}
 	}

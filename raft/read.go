@@ -4,10 +4,12 @@ package raft
 // a quorum whether it still leads, and may then serve, at that index, every read that had arrived
 // before it asked.
 //
-// Reads that arrive between two Takes share a round. A read never joins a round that was sent
-// before it arrived: between the two, another leader may have committed more. Several rounds may
-// be in flight; heartbeats carry the number of the newest one, and confirming a round confirms the
-// older ones.
+// Reads that arrive between two Takes share a round, and while roundsAhead rounds are in flight what
+// arrives gathers for the next one: a round costs every voter a message, an answer and a turn. A
+// read never joins a round that was sent before it arrived: between the two, another leader may
+// have committed more. Heartbeats carry the number of the newest round, and confirming a round
+// confirms the older ones. A heartbeat that is due anyway takes a new round along, however many are
+// in flight: their messages may have been lost.
 //
 // Before it has committed an entry of its own term a leader does not know how far its predecessor
 // committed, so reads wait for that. A read ends with an answer, or with index 0 when leadership
@@ -86,10 +88,14 @@ func (r *Raft) answerRead(q *readRequest, i Index) {
 // ownTermCommitted says whether this leader knows what is committed.
 func (r *Raft) ownTermCommitted() bool { return r.role == Leader && r.commit >= r.termStart }
 
+// roundsAhead is how many rounds are in flight before reads gather.
+const roundsAhead = 2
+
 // startRound turns the waiting reads into a round, whose heartbeats leave in the same Take.
 func (r *Raft) startRound() {
 	if len(r.reads.waiting) == 0 || !r.ownTermCommitted() ||
-		len(r.reads.rounds) >= r.set.MaxPendingReads {
+		len(r.reads.rounds) >= r.set.MaxPendingReads ||
+		len(r.reads.rounds) >= roundsAhead && !r.heartbeatDue {
 		return
 	}
 	r.reads.round++
