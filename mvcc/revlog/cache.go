@@ -1,18 +1,28 @@
 package revlog
 
 // A bounded cache of file blocks for reads on the log's own goroutine, with the clock algorithm:
-// deterministic, and a hit costs one bit. A block is loaded when its records are read a second time
-// within a while: a scan of cold keys should cost small exact reads and evict nothing. Blocks are
-// never reused after eviction, because slices of them were handed out.
+// deterministic, and a hit costs one bit. Loading a block costs several times what reading one
+// record costs, so it has to be earned: a block is loaded when reads have missed it often in a
+// short time. Cold keys cost small exact reads and evict nothing. Blocks are never reused after
+// eviction, because slices of them were handed out.
 //
-// Blocks are raw bytes of a file: the reader verifies each record every time. Segment ids are never
-// used twice, so a block of a removed file is merely useless, and goes in its turn.
+// A block holds the records that start in one stretch of a file, raw: the reader verifies each
+// record every time. Segment ids are never used twice, so a block of a removed file is merely
+// useless, and goes in its turn.
 
 import "github.com/detcd/detcd/diskio"
 
 const (
-	blockBytes = 64 << 10
-	ghostSlots = 1 << 10
+	blockBytes = 16 << 10
+	// maxCached is the length of the longest record in the cache: to read a longer one costs what
+	// copying it costs.
+	maxCached = 64 << 10
+	// earned is the number of misses that load a block.
+	earned = 4
+	// maxGhosts bounds the blocks whose misses are counted. Misses count together while there are
+	// fewer than that of all blocks between them: a store that is many times larger than the cache
+	// is read so evenly that no block earns its place.
+	maxGhosts = 1 << 13
 )
 
 type blockKey struct {
@@ -22,80 +32,121 @@ type blockKey struct {
 
 type cacheSlot struct {
 	key  blockKey
-	data []byte
-	used bool // since the hand passed
+	off  int64  // in the file
+	data []byte // whole records
+	used bool   // since the hand passed
 }
 
 type cache struct {
-	limit  int // slots
+	limit  int64 // bytes
+	bytes  int64 // of all slots
 	slots  []cacheSlot
 	where  map[blockKey]int32 // into slots; never ranged
 	hand   int
-	ghosts []blockKey // blocks that were missed lately, by hash
+	ghosts []ghost // blocks that were missed lately, by hash
+	misses uint32
+}
+
+// ghost counts the misses of a block.
+type ghost struct {
+	key   blockKey
+	since uint32 // the number of all misses when this block's first one was counted
+	count uint32
 }
 
 func newCache(bytes int64) cache {
-	c := cache{limit: int(bytes / blockBytes)}
-	if c.limit > 0 {
+	c := cache{limit: bytes}
+	if bytes > 0 {
 		c.where = make(map[blockKey]int32)
-		c.ghosts = make([]blockKey, ghostSlots)
+		c.ghosts = make([]ghost, min(bytes/blockBytes+1, maxGhosts))
 	}
 	return c
 }
 
-// get returns the bytes [off, end) if they lie in one block that is or becomes cached.
+// get returns the record [off, end) of s if its block is or becomes cached, nil otherwise.
 func (c *cache) get(disk diskio.Reader, s *span, off, end int64) ([]byte, error) {
-	block := off / blockBytes
-	if c.limit == 0 || (end-1)/blockBytes != block {
+	if len(c.ghosts) == 0 || end-off > maxCached {
 		return nil, nil
 	}
-	key := blockKey{s.id, block}
-	base := block * blockBytes
+	key := blockKey{s.id, off / blockBytes}
 	if i, ok := c.where[key]; ok {
-		c.slots[i].used = true
-		if data := c.slots[i].data; end-base <= int64(len(data)) {
-			return data[off-base : end-base : end-base], nil
+		slot := &c.slots[i]
+		slot.used = true
+		if off -= slot.off; end-slot.off <= int64(len(slot.data)) {
+			return slot.data[off : end-slot.off : end-slot.off], nil
 		}
+		// The block was loaded while its last records were in memory.
 		return nil, nil
 	}
-	if !c.familiar(key) {
+	if !c.earns(key) {
 		return nil, nil
 	}
+	from, to := s.block(key.block)
+	if to-from > c.limit {
+		return nil, nil
+	}
+	data := make([]byte, to-from)
+	if err := s.fetch(disk, data, from); err != nil {
+		return nil, err
+	}
+	c.insert(cacheSlot{key: key, off: from, data: data})
+	return data[off-from : end-from : end-from], nil
+}
+
+// block returns the stretch of the records that start in a block of the file; one that is too long
+// to be cached ends it, as does the first that is still in memory.
+func (s *span) block(number int64) (from, to int64) {
 	stop := s.length
 	if len(s.chunks) > 0 {
 		stop = s.chunks[0].off
 	}
-	data := make([]byte, min(stop-base, blockBytes))
-	if err := s.fetch(disk, data, base); err != nil {
-		return nil, err
+	i := s.table.after(number * blockBytes)
+	from, to = s.bounds(i)
+	for i++; i < s.table.len() && to < (number+1)*blockBytes; i++ {
+		_, end := s.bounds(i)
+		if end > stop || end-to > maxCached {
+			break
+		}
+		to = end
 	}
-	c.insert(key, data)
-	return data[off-base : end-base : end-base], nil
+	return from, to
 }
 
-// familiar says whether key was missed lately, and remembers it.
-func (c *cache) familiar(key blockKey) bool {
+// earns counts a miss of key and says whether the block is now worth loading.
+func (c *cache) earns(key blockKey) bool {
+	c.misses++
 	h := (key.id*0x9e3779b97f4a7c15 + uint64(key.block)) * 0x9e3779b97f4a7c15
-	g := &c.ghosts[h>>32%ghostSlots]
-	if *g == key {
-		return true
+	g := &c.ghosts[h>>32%uint64(len(c.ghosts))]
+	if g.key != key || c.misses-g.since > uint32(len(c.ghosts)) {
+		*g = ghost{key: key, since: c.misses}
 	}
-	*g = key
-	return false
+	g.count++
+	return g.count >= earned
 }
 
-func (c *cache) insert(key blockKey, data []byte) {
-	if len(c.slots) < c.limit {
-		c.where[key] = int32(len(c.slots))
-		c.slots = append(c.slots, cacheSlot{key: key, data: data})
-		return
+// insert adds a block and evicts others until all fit.
+func (c *cache) insert(slot cacheSlot) {
+	size := int64(len(slot.data))
+	for c.bytes+size > c.limit {
+		c.hand %= len(c.slots)
+		victim := &c.slots[c.hand]
+		if victim.used {
+			victim.used = false
+			c.hand++
+			continue
+		}
+		c.bytes -= int64(len(victim.data))
+		delete(c.where, victim.key)
+		last := len(c.slots) - 1
+		if c.hand != last {
+			*victim = c.slots[last]
+			c.where[victim.key] = int32(c.hand)
+		}
+		c.slots[last] = cacheSlot{}
+		c.slots = c.slots[:last]
+		c.hand++
 	}
-	for c.slots[c.hand].used {
-		c.slots[c.hand].used = false
-		c.hand = (c.hand + 1) % c.limit
-	}
-	delete(c.where, c.slots[c.hand].key)
-	c.slots[c.hand] = cacheSlot{key: key, data: data}
-	c.where[key] = int32(c.hand)
-	c.hand = (c.hand + 1) % c.limit
+	c.bytes += size
+	c.where[slot.key] = int32(len(c.slots))
+	c.slots = append(c.slots, slot)
 }
