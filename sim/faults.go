@@ -92,6 +92,9 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 	if d.chance(400_000) { // of the length of an election
 		f.For = d.within(p.ElectionNanos()/2, 4*p.ElectionNanos())
 	}
+	if d.chance(120_000) { // long enough to be left behind by a log that is cut
+		f.For = d.within(4, 16) * second
+	}
 	members := netsim.Set(1)<<p.Members - 1
 	everyone := netsim.Set(1)<<(p.Members+len(p.Scripts)) - 1
 	switch kind {
@@ -126,6 +129,10 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 	case FaultRot:
 		f.For = d.spread(50, 1000) * millisecond
 		f.Amount = d.within(1, 8)
+	}
+	if f.Target == TargetLeader && d.chance(300_000) {
+		// The moments right after an election are when a leader knows least.
+		f.When, f.Lag = OnElection, d.below(p.ElectionNanos())
 	}
 	if kind >= FaultLoss && kind <= FaultHold {
 		f.Side, f.Concerned = linkEnds(d, members, everyone)

@@ -48,9 +48,9 @@ func generateLimits(seed uint64) kv.Limits {
 	l.MaxRequestBytes = int(oneOf(&d, 2048, 4096, 16_384))
 	l.QuotaBytes = -1
 	l.MaxPending = int(oneOf(&d, 4, 64, 1024))
-	l.CheckpointBytes = d.spread(4<<10, 256<<10)
-	l.CheckpointCount = d.spread(8, 1000)
-	l.CatchUpEntries = d.spread(1, 300)
+	l.CheckpointBytes = d.spread(4<<10, 128<<10)
+	l.CheckpointCount = d.spread(4, 300)
+	l.CatchUpEntries = d.spread(1, 100)
 	l.LogSegmentBytes = d.spread(16<<10, 256<<10)
 	l.DataSegmentBytes = d.spread(4<<10, 64<<10)
 	l.LogMemoryBytes = int(d.spread(1<<10, 256<<10))

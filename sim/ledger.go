@@ -288,6 +288,9 @@ const (
 // lied: nobody but its peers can know, so the budget counts it as lost.
 func (l *ledger) remembers(m *member, s *kv.State) memory {
 	d, c, r := &l.members[m.index].durable, &l.members[m.index].covered, &s.Raft
+	if l.overruled(d, r) {
+		d.cut(r.Last)
+	}
 	if r.Term < c.hard.Term || r.Last < min(c.last, d.last()) &&
 		d.holds(s.Applied, l.world.oracle.commit.termAt(s.Applied)) {
 		l.world.fail(OracleDurable, "member %d, damaged, restarts in term %d with a log that ends "+
@@ -333,12 +336,24 @@ func (l *ledger) reopened(m *member, s *kv.State) {
 			"member %d restarts in term %d with a vote for %s; term %d and the "+
 				"vote for %s were durable", m.index, r.Term, r.Vote, d.hard.Term, d.hard.Vote)
 	}
+	if l.overruled(d, r) {
+		d.cut(r.Last)
+	}
 	// A log that does not hold the state's last entry was replaced by the state of a snapshot.
 	if r.Last < d.last() && d.holds(s.Applied, l.world.oracle.commit.termAt(s.Applied)) {
 		l.world.fail(OracleDurable,
 			"member %d restarts with a log that ends at %d; entries up to %d "+
 				"were durable", m.index, r.Last, d.last())
 	}
+}
+
+// overruled says whether the tail that a restarted log lacks conflicts with the leader of its term.
+// Such a tail may go before what replaces it is durable, as when a write that begins with the cut is
+// torn: nothing in it can ever be committed, and its promise was made to an earlier leader.
+func (l *ledger) overruled(d *logView, r *raft.Status) bool {
+	next := r.Last + 1
+	term, known := l.world.oracle.leaderTermAt(r.Term, next)
+	return next <= d.last() && known && !d.holds(next, term)
 }
 
 // copies counts the members whose durable log holds the entry at an index.

@@ -85,6 +85,9 @@ func (o *oracles) stepped(m *member) {
 				m.applied)
 			return
 		}
+		if e.Index > m.applied+1 {
+			o.world.counts.Installs++
+		}
 		m.applied = e.Index
 		o.commit.applied(o.world, m, e)
 		if o.world.failure != nil {

@@ -24,6 +24,8 @@ func newWireOracle() wireOracle {
 
 func (o *oracles) sent(m *member, msg *raft.Message) {
 	switch msg.Type {
+	case raft.MsgSnapshotOffer:
+		o.world.counts.Offers++
 	case raft.MsgAppend:
 		o.leads(m, msg.Term)
 		o.appends(m, msg)
@@ -55,6 +57,7 @@ func (o *oracles) leads(m *member, term raft.Term) {
 	x.leaders[term] = m.index
 	x.top = max(x.top, term)
 	o.world.counts.Elections++
+	o.world.elected()
 	votes := 0
 	for voter := range o.world.members {
 		if o.ledger.votes[ballot{term: term, voter: voter}] == m.id {

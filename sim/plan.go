@@ -109,6 +109,15 @@ func (t Target) String() string {
 	return [...]string{"member", "leader", "follower", "set"}[t]
 }
 
+// When says what a fault waits for.
+type When uint8
+
+// The choices.
+const (
+	AtOnce     When = iota
+	OnElection      // until the next leader shows itself
+)
+
 // Moment says where in a disk operation a crash falls.
 type Moment uint8
 
@@ -131,6 +140,9 @@ type Fault struct {
 	For    int64 // how long it lasts; for crashes, how long the member stays down
 	Target Target
 	Member int
+	// When says what the fault waits for from At on; Lag is the time from there to its beginning.
+	When When
+	Lag  int64
 	// Partition and network faults: the shape, one side, the endpoints concerned, and the classes
 	// of message (0: all).
 	Shape     netsim.Shape
@@ -158,6 +170,9 @@ func (f Fault) String() string {
 		fmt.Fprintf(&b, " %s operation %d", f.Moment, f.Ops)
 	case FaultClock, FaultSlowDisk:
 		fmt.Fprintf(&b, " by %d", f.Amount)
+	}
+	if f.When == OnElection {
+		fmt.Fprintf(&b, " %s after an election", clockTime(f.Lag))
 	}
 	switch f.Target {
 	case TargetMember:

@@ -45,7 +45,7 @@ type Counts struct {
 	Starts, Crashes, PowerLosses, Halts, Refusals     uint64
 	TornSectors, LostSectors, LostNames               uint64
 	Requests, Calls, Answered, Refused, Lost, Commits uint64
-	Elections                                         uint64
+	Elections, Offers, Installs                       uint64
 	Recovery                                          int64 // longest time to recover, nanoseconds
 	Virtual                                           int64 // length of the run, nanoseconds
 	Undecided                                         uint64

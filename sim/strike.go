@@ -12,6 +12,7 @@ type faultState struct {
 	injected, felt uint64
 	members        netsim.Set // those it hit, resolved when it began
 	active         activity
+	held           holding // it waits, or waited, for an election
 }
 
 // activity says whether a fault is in force.
@@ -26,6 +27,11 @@ const (
 func (w *world) beginFault(i int) {
 	f, s := &w.plan.Faults[i], &w.faults[i]
 	if w.heal.phase != chaos {
+		return
+	}
+	if f.When == OnElection && s.held == flowing {
+		s.held = held
+		w.waiting = append(w.waiting, i)
 		return
 	}
 	s.injected++
@@ -47,6 +53,14 @@ func (w *world) beginFault(i int) {
 		}
 	}
 	w.schedule(event{at: w.now + f.For, kind: eventFaultEnd, slot: uint32(i)})
+}
+
+// elected begins what waits for an election.
+func (w *world) elected() {
+	for _, i := range w.waiting {
+		w.schedule(event{at: w.now + w.plan.Faults[i].Lag, kind: eventFault, slot: uint32(i)})
+	}
+	w.waiting = w.waiting[:0]
 }
 
 // resolve says whom a fault hits, now that roles are known.

@@ -23,6 +23,7 @@ type world struct {
 	letters slab[letter]
 	reads   slab[grantedRead]
 	faults  []faultState // beside plan.Faults
+	waiting []int        // faults that wait for an election, by index
 	oracle  oracles
 	heal    healing
 	counts  Counts

@@ -25,6 +25,7 @@ type mutantsOptions struct {
 	jobs    int
 	check   bool
 	repo    string
+	commit  string
 	scratch string
 }
 
@@ -43,6 +44,7 @@ func mutantsCommand() *cobra.Command {
 	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at the same time")
 	c.Flags().BoolVar(&o.check, "check", false, "only verify that every patch applies and builds")
 	c.Flags().StringVar(&o.repo, "repo", ".", "the repository's root")
+	c.Flags().StringVar(&o.commit, "commit", "", "plant in this commit; the working tree if empty")
 	c.Flags().StringVar(&o.scratch, "scratch", "", "directory for copies; a temporary one if empty")
 	return c
 }
@@ -66,7 +68,7 @@ func (o *mutantsOptions) run() (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(o.scratch)) }()
 	}
-	yard, err := newYard(o.repo, o.scratch)
+	yard, err := newYard(o.repo, o.commit, o.scratch)
 	if err != nil {
 		return err
 	}

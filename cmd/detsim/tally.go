@@ -48,6 +48,8 @@ func (t *tally) add(r outcome) {
 	t.total.Lost += c.Lost
 	t.total.Commits += c.Commits
 	t.total.Elections += c.Elections
+	t.total.Offers += c.Offers
+	t.total.Installs += c.Installs
 	t.total.Crashes += c.Crashes
 	t.total.PowerLosses += c.PowerLosses
 	t.total.TornSectors += c.TornSectors
@@ -93,6 +95,7 @@ func (t *tally) report() {
 	c := &t.total
 	fmt.Printf("events %d, commits %d, answered %d, lost %d, elections %d\n", c.Events, c.Commits,
 		c.Answered, c.Lost, c.Elections)
+	fmt.Printf("snapshots offered %d, installed %d\n", c.Offers, c.Installs)
 	fmt.Printf("crashes %d, power losses %d, torn sectors %d, halts %d, refusals %d, "+
 		"longest recovery %v\n", c.Crashes, c.PowerLosses, c.TornSectors, c.Halts, c.Refusals,
 		time.Duration(t.worst).Round(time.Millisecond))

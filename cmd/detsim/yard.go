@@ -112,13 +112,21 @@ type yard struct {
 	binaries string
 }
 
-// newYard copies what the repository tracks, as it is in the working tree.
-func newYard(repo, scratch string) (*yard, error) {
+// newYard copies what the repository tracks, as it is in the working tree or in a commit.
+func newYard(repo, commit, scratch string) (*yard, error) {
 	y := &yard{copy: filepath.Join(scratch, "copy"), binaries: filepath.Join(scratch, "bin")}
 	for _, dir := range []string{y.copy, y.binaries} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
+	}
+	if commit != "" {
+		archive := filepath.Join(scratch, "commit.tar")
+		if _, err := output(repo, "git", "archive", "-o", archive, commit); err != nil {
+			return nil, err
+		}
+		_, err := output(y.copy, "tar", "xf", archive)
+		return y, err
 	}
 	listed, err := output(repo, "git", "ls-files", "-z", "--cached", "--others",
 		"--exclude-standard")
