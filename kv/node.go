@@ -84,8 +84,8 @@ func DefaultLimits() Limits {
 		CatchUpEntries:   5000,
 		LogSegmentBytes:  64 << 20,
 		DataSegmentBytes: 16 << 20,
-		LogMemoryBytes:   16 << 20,
-		CacheBytes:       64 << 20,
+		LogMemoryBytes:   4 << 20,
+		CacheBytes:       32 << 20,
 		MessageBytes:     1 << 20,
 		InflightBytes:    16 << 20,
 		InflightMessages: 512,
@@ -147,6 +147,8 @@ type Node struct {
 	leader raft.MemberID
 	term   raft.Term
 	role   raft.Role
+	// leaderSince is when the current leader was first heard of, in mono time.
+	leaderSince int64
 
 	proposals   proposals
 	reads       reads
@@ -204,7 +206,7 @@ func (n *Node) State() State {
 	s := State{
 		Raft: n.raft.Status(), Applied: n.applied, Revision: n.store.Revision(),
 		Compacted: n.store.Compacted(), Digest: n.digest(), Keys: n.store.Keys(),
-		FileBytes: files, LogBytes: n.log.Bytes(), Pending: n.proposals.open(),
+		FileBytes: files, LogBytes: n.log.Bytes(), Pending: n.proposals.unanswered,
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
 	}
 	s.Ready = n.phase == running && s.Raft.Leader != 0 && n.published()
@@ -239,7 +241,7 @@ func (n *Node) requestTimeout() int64 {
 
 func (n *Node) electionTimeout() int64 { return int64(n.cfg.ElectionTicks) * n.cfg.TickNanos }
 
-// self says whether this member votes; a member that the state does not know is a learner.
+// isLearner says that this member does not vote; so does nobody whom the state does not know.
 func (n *Node) isLearner() bool {
 	m := n.state.member(n.cfg.Member)
 	return m == nil || m.Learner == LearnerOnly

@@ -24,8 +24,8 @@ const (
 	connectionWindow = 4 << 20
 	// A read buffer lasts as long as its connection, and there may be thousands; a write buffer is
 	// shared and lasts as long as a write.
-	readBuffer  = 32 << 10
-	writeBuffer = 64 << 10
+	readBuffer  = 16 << 10
+	writeBuffer = 32 << 10
 
 	workersPerCPU = 512
 	maxWorkers    = 4096

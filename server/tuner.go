@@ -2,48 +2,72 @@
 //
 // A store's heap is mostly long-lived: index, caches, the log's tail. Collecting whenever the heap
 // has grown by a fixed share, as Go does, is too often while the heap is small (each request leaves
-// a few hundred bytes behind) and too generous when it is large (a gigabyte of data would be given
+// a few kilobytes behind) and too generous when it is large (a gigabyte of data would be given
 // another gigabyte of air). The tuner keeps the room for garbage about constant instead: roomBytes,
-// within limits on both sides.
+// within limits on both sides. It looks after every collection, because the share that suits a
+// small heap would give a list of many megabytes, just made, several times its size.
 package server
 
 import (
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"time"
 )
 
 const (
-	roomBytes     = 48 << 20
-	minGCPercent  = 40
-	maxGCPercent  = 800
-	tunerInterval = 2 * time.Second
-	liveMetric    = "/gc/heap/live:bytes"
+	roomBytes    = 20 << 20
+	minGCPercent = 30
+	maxGCPercent = 400
 )
 
-type tuner struct{ done, ended chan struct{} }
+type tuner struct {
+	done, ended chan struct{}
+	collected   chan struct{} // capacity 1
+}
+
+// cycle is unreachable from its creation on, so the next collection finds it.
+type cycle struct{ tuner *tuner }
 
 func startTuner() *tuner {
-	t := &tuner{done: make(chan struct{}), ended: make(chan struct{})}
+	t := &tuner{done: make(chan struct{}), ended: make(chan struct{}),
+		collected: make(chan struct{}, 1)}
 	debug.SetGCPercent(gcPercent(0))
 	go t.run()
+	t.await()
 	return t
+}
+
+// await asks to be told of the next collection.
+func (t *tuner) await() {
+	runtime.SetFinalizer(&cycle{t}, func(c *cycle) {
+		select {
+		case c.tuner.collected <- struct{}{}:
+		default:
+		}
+		if !isClosed(c.tuner.done) {
+			c.tuner.await()
+		}
+	})
 }
 
 func (t *tuner) run() {
 	defer close(t.ended)
-	tick := time.NewTicker(tunerInterval)
-	defer tick.Stop()
-	sample := []metrics.Sample{{Name: liveMetric}}
+	// The share is taken of everything that the collector walks through.
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"},
+		{Name: "/gc/scan/globals:bytes"}}
 	set := gcPercent(0)
 	for {
 		select {
 		case <-t.done:
 			return
-		case <-tick.C:
+		case <-t.collected:
 		}
 		metrics.Read(sample)
-		if want := gcPercent(sample[0].Value.Uint64()); differs(want, set) {
+		live := uint64(0)
+		for i := range sample {
+			live += sample[i].Value.Uint64()
+		}
+		if want := gcPercent(live); differs(want, set) {
 			debug.SetGCPercent(want)
 			set = want
 		}
