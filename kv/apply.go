@@ -82,8 +82,7 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 			token = pr.token
 		}
 	}
-	if e.Type != raft.EntryEmpty && e.Type != raft.EntryConfig &&
-		!n.state.window(e.Proposer).admit(e.Incarnation, e.Sequence) {
+	if e.Type != raft.EntryEmpty && e.Type != raft.EntryConfig && !n.admit(e) {
 		n.finish(e, skipped)
 		return
 	}
@@ -113,6 +112,13 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 	}
 }
 
+// admit says whether a request may take effect: its member belongs to the cluster (the window of a
+// removed one is gone), and it did not take effect before.
+func (n *Node) admit(e *raft.Entry) bool {
+	return n.state.member(e.Proposer) != nil &&
+		n.state.window(e.Proposer).admit(e.Incarnation, e.Sequence)
+}
+
 // effect says whether an entry took effect or was a repetition.
 type effect uint64
 
@@ -129,8 +135,12 @@ func (n *Node) finish(e *raft.Entry, what effect) {
 	s.digest = mix(mix(s.digest, uint64(e.Index)<<1|uint64(what)), uint64(e.Term))
 	s.digest = mix(mix(s.digest, uint64(e.Proposer)), uint64(e.Sequence))
 	n.views.fresh = false
-	if what == tookEffect && e.Proposer == n.cfg.Member && e.Incarnation == n.incarnation {
+	if e.Proposer == n.cfg.Member && e.Incarnation == n.incarnation {
+		n.proposals.overtaken = max(n.proposals.overtaken, e.Sequence)
 		if pr := n.proposals.find(e.Sequence); pr != nil {
+			if what == skipped { // it took effect in a state that was installed, or is removed
+				n.answer(pr.token, ErrTimeout, nil, 0)
+			}
 			n.proposals.done(pr)
 		}
 	}

@@ -1,11 +1,14 @@
 package kv
 
 import (
+	"bytes"
 	"fmt"
+	"path"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"pgregory.net/rapid"
 
 	"github.com/detcd/detcd/raft"
 )
@@ -196,4 +199,72 @@ func TestDefragmentForcesACheckpoint(t *testing.T) {
 	newest, _ := n.store.Durable()
 	require.Equal(t, uint64(n.applied), newest)
 	w.agree()
+}
+
+// A member whose log or data is gone refuses to start: with the log went its votes.
+func TestHalfADirectoryIsRefused(t *testing.T) {
+	w := newWorld(t, 1, func(l *Limits) { l.CheckpointCount = 10 })
+	w.leader()
+	for i := range 50 {
+		w.put(0, "k", fmt.Sprint(i))
+	}
+	for _, gone := range []string{logDir, dataDir} {
+		disk := &memDisk{files: map[string][]byte{}}
+		for name, b := range w.members[0].disk.files {
+			if path.Dir(name) != gone {
+				disk.files[name] = b
+			}
+		}
+		_, err := Open(w.cfgs[0], disk)
+		require.ErrorContains(t, err, "missing or was emptied", gone)
+	}
+}
+
+// One forwarded proposal that is lost is repeated soon after later ones have overtaken it.
+func TestLostForwardIsRepeatedSoon(t *testing.T) {
+	w := newWorld(t, 3, nil)
+	lead := w.leader()
+	other := (lead + 1) % 3
+	w.run(20)
+	w.put(other, "a", "0")
+	n := w.members[other].driver.Node
+	raw := []byte{0x0a, 1, 'b', 0x12, 1, 'x'}
+	n.propose(0, entryRequest+raft.EntryType(MethodPut), raw)
+	n.proposals.queue[len(n.proposals.queue)-1].status = proposalSent // sent, and lost
+	n.proposals.queue[len(n.proposals.queue)-1].sent = n.mono
+	n.proposals.dirty = false
+	w.put(other, "a", "1")
+	w.run(3)
+	require.Len(t, w.get(other, "b").Kvs, 1)
+	w.agree()
+}
+
+// The merged intervals hold exactly the keys that one of the deletes holds.
+func TestIntervalsEqualTheirTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var dels []deleteRequest
+		var list intervals
+		for range rapid.IntRange(0, 6).Draw(t, "deletes") {
+			d := deleteRequest{key: drawBytes(t), end: drawBytes(t)}
+			if rapid.IntRange(0, 5).Draw(t, "open") == 0 {
+				d.end = []byte{0}
+			}
+			dels = append(dels, d)
+			list = append(list, deleted(&d))
+		}
+		list = list.merged()
+		key := drawBytes(t)
+		want := false
+		for _, d := range dels {
+			switch {
+			case len(d.end) == 0:
+				want = want || bytes.Equal(d.key, key)
+			case len(d.end) == 1 && d.end[0] == 0:
+				want = want || bytes.Compare(key, d.key) >= 0
+			default:
+				want = want || bytes.Compare(key, d.key) >= 0 && bytes.Compare(key, d.end) < 0
+			}
+		}
+		require.Equal(t, want, list.contain(key))
+	})
 }

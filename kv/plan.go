@@ -104,19 +104,31 @@ func (p *plan) compare(c *compare) (bool, error) {
 	return all, nil
 }
 
+// compareValues reads the interval in pieces and ends at the first value that does not fit.
 func (p *plan) compareValues(c *compare) (bool, error) {
-	var res mvcc.Result
-	err := p.pre.Range(&mvcc.Query{Key: c.key, End: c.end}, &res)
-	if err != nil {
-		return false, err
-	}
-	for _, kv := range res.KVs {
-		if !c.accepts(bytes.Compare(valueOf(kv), c.value)) {
-			return false, nil
+	q := mvcc.Query{Key: c.key, End: c.end, Limit: comparePiece}
+	any := false
+	for {
+		var res mvcc.Result
+		if err := p.pre.Range(&q, &res); err != nil {
+			return false, err
 		}
+		for _, kv := range res.KVs {
+			if !c.accepts(bytes.Compare(valueOf(kv), c.value)) {
+				return false, nil
+			}
+			any = true
+		}
+		if !res.More {
+			return any, nil
+		}
+		last := fieldOf(res.KVs[len(res.KVs)-1], 1)
+		q.Key = append(append([]byte(nil), last...), 0)
 	}
-	return len(res.KVs) > 0, nil
 }
+
+// comparePiece is the number of values that a compare over an interval reads at a time.
+const comparePiece = 64
 
 // order compares what c targets in m with what c asks for.
 func (c *compare) order(m mvcc.Meta) int {
@@ -148,10 +160,13 @@ func (c *compare) accepts(order int) bool {
 }
 
 // valueOf returns the value field of a KeyValue in wire form.
-func valueOf(kv []byte) []byte {
+func valueOf(kv []byte) []byte { return fieldOf(kv, 5) }
+
+// fieldOf returns a bytes field of a KeyValue in wire form.
+func fieldOf(kv []byte, want protowire.Number) []byte {
 	var value []byte
 	err := fields(kv, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
-		if num == 5 && typ == protowire.BytesType {
+		if num == want && typ == protowire.BytesType {
 			value = b
 		}
 		return nil

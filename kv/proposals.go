@@ -26,7 +26,7 @@ type proposal struct {
 	data     []byte
 	sequence raft.Sequence
 	deadline int64 // mono; when the client is told that the outcome is unknown
-	sent     int64 // mono; when it was last proposed
+	sent     int64 // mono; when it was last proposed, 0 for never
 	status   proposalStatus
 }
 
@@ -42,11 +42,14 @@ const (
 type proposals struct {
 	queue []proposal
 	next  raft.Sequence
+	// unanswered counts those in the queue that are not done.
+	unanswered int
+	// overtaken is the highest sequence that was applied: what was proposed before it and is still
+	// open was lost on the way, or delayed.
+	overtaken raft.Sequence
 	// dirty says that some are waiting to be proposed.
 	dirty bool
 }
-
-func (p *proposals) open() int { return len(p.queue) }
 
 // find returns the open proposal with this sequence, nil if it is not open.
 func (p *proposals) find(s raft.Sequence) *proposal {
@@ -60,9 +63,15 @@ func (p *proposals) find(s raft.Sequence) *proposal {
 	return &p.queue[i]
 }
 
-// done marks a proposal as answered and drops the answered ones at the front.
+// done marks a proposal as answered.
 func (p *proposals) done(pr *proposal) {
 	pr.status, pr.data = proposalDone, nil
+	p.unanswered--
+	p.trim()
+}
+
+// trim drops the answered proposals at the front.
+func (p *proposals) trim() {
 	i := 0
 	for i < len(p.queue) && p.queue[i].status == proposalDone {
 		i++
@@ -76,6 +85,7 @@ func (n *Node) propose(token Token, typ raft.EntryType, data []byte) {
 	p.queue = append(p.queue, proposal{token: token, typ: typ, data: data, sequence: p.next,
 		deadline: n.mono + n.requestTimeout()})
 	p.next++
+	p.unanswered++
 	p.dirty = true
 }
 
@@ -88,7 +98,7 @@ func (n *Node) admitWrite(r *Request) Code {
 			return ErrNoSpace
 		}
 	}
-	if n.proposals.open() >= lim.MaxPending ||
+	if n.proposals.unanswered >= lim.MaxPending || len(n.proposals.queue) >= windowSpan-1 ||
 		n.raft.CommitIndex()-n.applied > raft.Index(lim.MaxBacklog) {
 		return ErrTooManyRequests
 	}
@@ -162,21 +172,61 @@ func (n *Node) reproposeAll() {
 	p.dirty = len(p.queue) > 0
 }
 
-// tickProposals repeats what nothing was heard of, and gives up on what is too old.
+// tickProposals repeats what was lost, and gives up on what is too old. A leader's own proposals are
+// in its log, so only those that went to another member can be lost: when later ones have been
+// applied, soon; when nothing was heard, after two election timeouts.
 func (n *Node) tickProposals() {
 	p := &n.proposals
 	for len(p.queue) > 0 && p.queue[0].deadline <= n.mono {
 		pr := &p.queue[0]
-		n.answer(pr.token, ErrDeadline, nil, 0)
+		n.answer(pr.token, n.lostCode(pr), nil, 0)
 		p.done(pr)
 	}
 	for i := range p.queue {
 		pr := &p.queue[i]
-		if pr.status == proposalSent && n.mono-pr.sent > 2*n.electionTimeout() {
+		patience := 2 * n.electionTimeout()
+		if pr.sequence < p.overtaken {
+			patience = n.electionTimeout() / 8
+		}
+		if pr.status == proposalSent && n.role != raft.Leader && n.mono-pr.sent > patience {
 			pr.status = proposalWaiting
 		}
 		if pr.status == proposalWaiting {
 			p.dirty = true
 		}
 	}
+}
+
+// lostCode is etcd's word for a write of which nothing was heard.
+func (n *Node) lostCode(pr *proposal) Code {
+	asked := pr.deadline - n.requestTimeout()
+	switch {
+	case pr.sent == 0:
+		return ErrDeadline // it never left, for want of a leader
+	case n.leader == 0:
+		return ErrTimeoutConnLost
+	case asked <= n.leaderSince && asked > n.leaderSince-2*n.electionTimeout():
+		return ErrTimeoutLeaderFail
+	}
+	return ErrTimeout
+}
+
+// endCovered answers the open proposals that an installed state already holds: they took effect,
+// but what they did is not known here.
+func (n *Node) endCovered() {
+	p := &n.proposals
+	i, found := n.state.windowAt(n.cfg.Member)
+	if !found {
+		return
+	}
+	w := &n.state.windows[i]
+	for k := range p.queue {
+		pr := &p.queue[k]
+		if pr.status != proposalDone && w.applied(n.incarnation, pr.sequence) {
+			n.answer(pr.token, ErrTimeout, nil, 0)
+			pr.status, pr.data = proposalDone, nil
+			p.unanswered--
+		}
+	}
+	p.trim()
 }

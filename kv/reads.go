@@ -9,6 +9,8 @@
 package kv
 
 import (
+	"slices"
+
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 )
@@ -22,8 +24,10 @@ type readRequest struct {
 
 // readRound is a set of reads that share one ReadIndex request.
 type readRound struct {
-	id    raft.ReadID
-	sent  int64      // mono
+	// ids are the names under which it was asked, newest last. An answer to any of them confirms
+	// it: all were asked after its reads had come.
+	ids   []raft.ReadID
+	sent  int64      // mono; when it was last asked
 	index raft.Index // 0 until confirmed
 	again bool       // failed; to be asked again at the next tick
 	reads []readRequest
@@ -43,8 +47,19 @@ const roundsAhead = 2
 // readRetry is how long a round may stay unanswered before it is asked again, in nanoseconds.
 const readRetry = 500_000_000
 
+// readsPerWrite is how many reads may wait for each write that may.
+const readsPerWrite = 4
+
 // read queues a linearizable read.
 func (n *Node) read(r *Request) {
+	waiting := len(n.reads.fresh)
+	for i := range n.reads.rounds {
+		waiting += len(n.reads.rounds[i].reads)
+	}
+	if waiting >= readsPerWrite*n.cfg.Limits.MaxPending {
+		n.answer(r.Token, ErrTooManyRequests, nil, 0)
+		return
+	}
 	n.reads.fresh = append(n.reads.fresh, readRequest{token: r.Token, method: r.Method,
 		raw: r.Raw, deadline: n.mono + n.requestTimeout()})
 }
@@ -57,7 +72,8 @@ func (n *Node) askReads() bool {
 		return false
 	}
 	rs.nextID++
-	rs.rounds = append(rs.rounds, readRound{id: rs.nextID, sent: n.mono, reads: rs.fresh})
+	rs.rounds = append(rs.rounds, readRound{ids: []raft.ReadID{rs.nextID}, sent: n.mono,
+		reads: rs.fresh})
 	rs.fresh, rs.spare = rs.spare, nil
 	n.raft.ReadIndex(rs.nextID)
 	return true
@@ -78,21 +94,17 @@ func (n *Node) confirmReads(ready []raft.ReadReady) {
 	for _, r := range ready {
 		for i := range n.reads.rounds {
 			round := &n.reads.rounds[i]
-			if round.id != r.ID || round.index != 0 {
+			if round.index != 0 || !slices.Contains(round.ids, r.ID) {
 				continue
 			}
 			round.index = r.Index
-			round.again = r.Index == 0
+			round.again = r.Index == 0 && r.ID == round.ids[len(round.ids)-1]
 		}
 	}
 }
 
-// serveReads answers the rounds whose index is applied. Nothing is served while a snapshot is
-// being installed: the engine is about to be replaced.
+// serveReads answers the rounds whose index is applied.
 func (n *Node) serveReads() {
-	if n.installing() {
-		return
-	}
 	rounds := n.reads.rounds
 	kept := rounds[:0]
 	for i := range rounds {
@@ -141,14 +153,23 @@ func (n *Node) tickReads() {
 			continue
 		}
 		if round.index == 0 && (round.again || n.mono-round.sent >= readRetry) {
-			// Its reads join the next round, which starts after them.
-			rs.fresh = append(rs.fresh, round.reads...)
-			continue
+			n.askAgain(&round)
 		}
 		kept = append(kept, round)
 	}
 	clear(rounds[len(kept):])
 	rs.rounds = kept
+}
+
+// askAgain repeats an unanswered round under a further name.
+func (n *Node) askAgain(round *readRound) {
+	round.again = n.leader == 0
+	if round.again {
+		return
+	}
+	n.reads.nextID++
+	round.ids, round.sent = append(round.ids, n.reads.nextID), n.mono
+	n.raft.ReadIndex(n.reads.nextID)
 }
 
 func removeReads(list []readRequest, gone func(r readRequest) bool) []readRequest {

@@ -7,16 +7,19 @@
 package kv
 
 import (
+	"fmt"
+
 	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 )
 
 type receiving struct {
-	from     raft.MemberID
-	index    raft.Index
-	term     raft.Term
-	receiver *mvcc.Receiver
+	from        raft.MemberID
+	incarnation raft.Incarnation // the sender's
+	index       raft.Index
+	term        raft.Term
+	receiver    *mvcc.Receiver
 	// after is the newest ticket of the receivers before this one.
 	after      diskio.Ticket
 	installing bool
@@ -32,15 +35,14 @@ func (n *Node) installing() bool { return n.receiving != nil && n.receiving.inst
 // receiveOffer begins a transfer, or repeats how far it is.
 func (n *Node) receiveOffer(m *raft.Message) {
 	r := n.receiving
-	if r != nil && r.from == m.From && r.index == m.Index && r.term == m.LogTerm {
+	switch {
+	case r != nil && r.is(m):
 		n.sendAck()
 		return
-	}
-	if n.installing() {
-		return
-	}
-	if !n.raft.WantsSnapshot(m.Index, m.LogTerm) {
-		n.send(raft.Message{Type: raft.MsgSnapshotAck, To: m.From, Index: m.Index, Reject: true})
+	case r != nil && (r.installing || n.leader != 0 && n.leader != m.From):
+		return // another transfer runs, and this one is not the leader's
+	case !n.raft.WantsSnapshot(m.Index, m.LogTerm):
+		n.replySnapshot(m, raft.Message{Round: shipInstalled})
 		return
 	}
 	n.abortReceiving()
@@ -48,32 +50,58 @@ func (n *Node) receiveOffer(m *raft.Message) {
 	if err != nil {
 		n.note(Warn, "refused a snapshot", Field{"from", m.From.String()},
 			Field{"error", err.Error()})
-		n.send(raft.Message{Type: raft.MsgSnapshotAck, To: m.From, Index: m.Index, Reject: true})
+		n.replySnapshot(m, raft.Message{Reject: true})
 		return
 	}
-	n.receiving = &receiving{from: m.From, index: m.Index, term: m.LogTerm, receiver: receiver,
-		after: n.receiverTicket}
+	n.receiving = &receiving{from: m.From, incarnation: m.FromIncarnation, index: m.Index,
+		term: m.LogTerm, receiver: receiver, after: n.receiverTicket}
 	n.sendAck()
+}
+
+// is says whether a message belongs to this transfer.
+func (r *receiving) is(m *raft.Message) bool {
+	return r.from == m.From && r.incarnation == m.FromIncarnation && r.index == m.Index &&
+		r.term == m.LogTerm
+}
+
+// replySnapshot answers an offer or a chunk.
+func (n *Node) replySnapshot(m *raft.Message, reply raft.Message) {
+	reply.Type, reply.To, reply.ToIncarnation = raft.MsgSnapshotAck, m.From, m.FromIncarnation
+	reply.Index, reply.LogTerm = m.Index, m.LogTerm
+	n.send(reply)
+}
+
+// tell sends the running transfer's sender a word.
+func (n *Node) tell(reply raft.Message) {
+	r := n.receiving
+	n.replySnapshot(&raft.Message{From: r.from, FromIncarnation: r.incarnation, Index: r.index,
+		LogTerm: r.term}, reply)
 }
 
 func (n *Node) sendAck() {
 	next, _ := n.receiving.receiver.Next()
-	n.send(raft.Message{Type: raft.MsgSnapshotAck, To: n.receiving.from,
-		Index: n.receiving.index, LogTerm: n.receiving.term, Hint: raft.Index(next)})
+	n.tell(raft.Message{Hint: raft.Index(next)})
 }
 
-// receiveChunk takes the next chunk.
+// receiveChunk takes the next chunk. Whoever sends one of a transfer that does not run here is
+// told so, or it would wait in vain.
 func (n *Node) receiveChunk(m *raft.Message) {
 	r := n.receiving
-	if r == nil || r.installing || r.from != m.From || r.index != m.Index ||
-		r.term != m.LogTerm || r.receiver.Unwritten() > receiveUnwritten {
-		return // not wanted, or faster than the disk: the sender repeats it
+	switch {
+	case r == nil || !r.is(m):
+		if n.applied >= m.Index {
+			n.replySnapshot(m, raft.Message{Round: shipInstalled})
+		} else {
+			n.replySnapshot(m, raft.Message{Reject: true})
+		}
+		return
+	case r.installing || r.receiver.Unwritten() > receiveUnwritten:
+		return // faster than the disk: the sender repeats it
 	}
 	ok, err := r.receiver.Chunk(int(m.Hint), m.Data)
 	if err != nil {
 		n.note(Warn, "a snapshot's chunk is damaged", Field{"from", m.From.String()},
 			Field{"error", err.Error()})
-		n.send(raft.Message{Type: raft.MsgSnapshotAck, To: m.From, Index: m.Index, Reject: true})
 		n.abortReceiving()
 		return
 	}
@@ -83,11 +111,12 @@ func (n *Node) receiveChunk(m *raft.Message) {
 	n.sendAck()
 }
 
-// abortReceiving forgets an unfinished transfer and its files.
+// abortReceiving forgets an unfinished transfer and its files, and tells its sender.
 func (n *Node) abortReceiving() {
 	if n.receiving == nil {
 		return
 	}
+	n.tell(raft.Message{Reject: true})
 	before := len(n.out.Disk)
 	n.out.Disk = n.receiving.receiver.Abort(n.out.Disk)
 	for _, op := range n.out.Disk[before:] {
@@ -96,13 +125,21 @@ func (n *Node) abortReceiving() {
 	n.receiving = nil
 }
 
+// tickReceiving gives up a transfer of which nothing comes any more, and lets the sender of a
+// complete one know that it is being written and installed.
 func (n *Node) tickReceiving() {
 	r := n.receiving
-	if r == nil || r.installing {
+	if r == nil {
 		return
 	}
 	r.idle++
-	if r.idle > shipPatience {
+	if _, done := r.receiver.Next(); done {
+		if r.idle%n.shipResend() == 0 {
+			n.sendAck()
+		}
+		return
+	}
+	if r.idle > n.shipPatience() {
 		n.abortReceiving()
 	}
 }
@@ -144,17 +181,23 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 		n.halt(err.Error())
 		return
 	}
+	if raft.Index(loaded.Checkpoint.Applied) != r.index ||
+		raft.Term(loaded.Checkpoint.Term) != r.term {
+		n.halt(fmt.Sprintf("the snapshot offered as index %d of term %d holds index %d of term %d",
+			r.index, r.term, loaded.Checkpoint.Applied, loaded.Checkpoint.Term))
+		return
+	}
+	n.tell(raft.Message{Round: shipInstalled})
 	n.receiving = nil
 	n.store, n.state = store, state
 	n.applied, n.appliedTerm = r.index, r.term
 	n.checkpointBytes, n.checkpointApplied, n.compacted = 0, r.index, r.index
 	for _, w := range n.physical {
-		n.answer(w.token, ErrDeadline, nil, w.index)
+		n.answer(w.token, ErrTimeout, nil, w.index)
 	}
 	n.physical = nil
 	n.raft.Restore(n.snapshot())
-	n.send(raft.Message{Type: raft.MsgSnapshotAck, To: r.from, Index: r.index,
-		Round: shipInstalled})
+	n.endCovered()
 	n.note(Info, "applied snapshot", Field{"from", r.from.String()})
 }
 

@@ -6,8 +6,9 @@
 // after it. A start after a crash in a snapshot's installation finds a manifest ahead of the log:
 // the manifest came first, so the log's entries are obsolete; its term and vote are not.
 //
-// Everything else is damage, and the node refuses: a log that begins after the manifest's index
-// has lost entries, and a log marker beyond the manifest names a state that is gone.
+// Everything else is damage, and the node refuses: one of the two is missing, the log begins after
+// the manifest's index, it ends before an index that this member itself checkpointed, or its
+// marker names a state that is gone.
 package kv
 
 import (
@@ -64,9 +65,12 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	n.store, n.log = store, log
 	n.incarnation = rec.Incarnation + 1
 	switch {
-	case loaded.Empty && !rec.Empty && rec.Snapshot.Index > 0:
-		return nil, fmt.Errorf("kv: the log starts after index %d, but there is no data: "+
-			"the data directory is incomplete", rec.Snapshot.Index)
+	case loaded.Empty && !rec.Empty:
+		return nil, fmt.Errorf("kv: member %s has a log but no data: directory %q is missing "+
+			"or was emptied", cfg.Member, dataDir)
+	case !loaded.Empty && rec.Empty && loaded.Checkpoint.Applied > uint64(bootstrapIndex):
+		return nil, fmt.Errorf("kv: member %s has data but no log: directory %q is missing or "+
+			"was emptied, and with it this member's votes", cfg.Member, logDir)
 	case loaded.Empty:
 		n.bootstrap()
 		return n, nil
@@ -115,6 +119,12 @@ func (n *Node) join(rec wal.Recovered) error {
 	if !joins && rec.Last > n.applied && first > n.applied+1 {
 		return fmt.Errorf("kv: the log begins at index %d, but the data ends at index %d: "+
 			"entries between them are lost", first, n.applied)
+	}
+	if _, older := n.store.Durable(); !joins && older != 0 {
+		// Only a snapshot's installation, which forgets older checkpoints, may run ahead of the log.
+		return fmt.Errorf("kv: the log ends at index %d, but the data was checkpointed at index "+
+			"%d of term %d: entries that were durable are lost", rec.Last, n.applied,
+			n.appliedTerm)
 	}
 	if !joins {
 		n.restartLog(rec.Hard)

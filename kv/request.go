@@ -21,7 +21,7 @@ import (
 var errMalformed = errors.New("kv: malformed request message")
 
 // maxNesting bounds how deep transactions may nest, as the generated decoder bounds recursion.
-const maxNesting = 100
+const maxNesting = protowire.DefaultRecursionLimit
 
 type rangeRequest struct {
 	query        mvcc.Query

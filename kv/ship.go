@@ -2,8 +2,12 @@
 //
 // The sender pins the checkpoint and offers it; the receiver answers each message with the number
 // of the chunk it expects next, so a lost message is repaired by going back to that number. A few
-// chunks are in flight at a time. Without progress for shipPatience ticks the transfer is given
-// up, the pins go, and raft is told, so that it tries again.
+// chunks are in flight at a time. A receiver that has everything goes on answering while it writes
+// and installs. Without a sign of life for shipPatience the transfer is given up, the pins go, and
+// raft is told, so that it tries again.
+//
+// The log is kept from the shipped index until the receiver follows, or the next thing it would be
+// sent is another snapshot.
 //
 //	sender                         receiver
 //	Offer(index, term, header) ->
@@ -24,10 +28,8 @@ import (
 const (
 	// shipWindow is the number of chunks in flight.
 	shipWindow = 4
-	// shipPatience is how many ticks a transfer may go without progress.
-	shipPatience = 100
-	// shipResend is how many ticks without progress make the sender repeat what is in flight.
-	shipResend = 5
+	// shipPatience is how many election timeouts a transfer may go without a sign of life.
+	shipPatience = 20
 	// shipInstalled, in an acknowledgement's Round, says that the state is installed.
 	shipInstalled = 1
 )
@@ -42,11 +44,25 @@ type shipping struct {
 	accepted bool // the receiver answered the offer
 	next     int  // the chunk the receiver expects
 	sent     int  // chunks sent, from 0; next <= sent <= next+shipWindow
-	idle     int  // ticks since the last progress
+	idle     int  // ticks since the last sign of life
+	// installed says that the transfer is over; only the log is still kept for the receiver.
+	installed bool
 }
+
+// shipPatience is how many ticks a transfer may go without a sign of life.
+func (n *Node) shipPatience() int { return shipPatience * n.cfg.ElectionTicks }
+
+// shipResend is the number of ticks after which either side repeats itself.
+func (n *Node) shipResend() int { return max(1, n.cfg.ElectionTicks/2) }
 
 // ship starts a transfer to a member that raft cannot serve from the log.
 func (n *Node) ship(to raft.MemberID) {
+	for i := range n.shipping {
+		if n.shipping[i].to == to {
+			n.unpin(i)
+			break
+		}
+	}
 	shipment, ok := n.store.Ship()
 	if !ok {
 		n.raft.SnapshotSent(to, 0)
@@ -89,21 +105,23 @@ func (n *Node) sendChunks(s *shipping) {
 
 // shipAck takes the receiver's word on how far it is.
 func (n *Node) shipAck(m *raft.Message) {
+	if m.ToIncarnation != n.incarnation {
+		return
+	}
 	for i := range n.shipping {
 		s := &n.shipping[i]
-		if s.to != m.From || s.index != m.Index {
+		if s.to != m.From || s.installed {
 			continue
 		}
+		same := s.index == m.Index && s.term == m.LogTerm
 		switch {
+		case m.Round == shipInstalled:
+			n.endShip(i, m.Index) // of an earlier transfer, perhaps: it follows all the same
+		case !same:
 		case m.Reject:
 			n.endShip(i, 0)
-		case m.Round == shipInstalled:
-			n.endShip(i, s.index)
 		default:
-			if !s.accepted || int(m.Hint) > s.next {
-				s.idle = 0
-			}
-			s.accepted = true
+			s.idle, s.accepted = 0, true
 			s.next = max(s.next, int(m.Hint))
 			s.sent = max(s.sent, s.next)
 			n.sendChunks(s)
@@ -114,23 +132,47 @@ func (n *Node) shipAck(m *raft.Message) {
 
 // endShip ends transfer i, which was installed at an index or failed (0), and tells raft.
 func (n *Node) endShip(i int, installed raft.Index) {
-	s := n.shipping[i]
-	n.shipping = slices.Delete(n.shipping, i, i+1)
-	n.store.EndShip(s.shipment)
-	n.raft.SnapshotSent(s.to, installed)
+	s := &n.shipping[i]
+	to := s.to
+	if installed == 0 {
+		n.unpin(i)
+	} else {
+		n.store.EndShip(s.shipment)
+		s.shipment, s.installed, s.idle = nil, true, 0
+		s.index = installed
+	}
+	n.raft.SnapshotSent(to, installed)
 }
 
-// tickShipping repeats what may be lost and gives up what makes no progress, or what this member
-// is no longer the leader for.
+// unpin forgets transfer i and all that is kept for it.
+func (n *Node) unpin(i int) {
+	if s := &n.shipping[i]; s.shipment != nil {
+		n.store.EndShip(s.shipment)
+	}
+	n.shipping = slices.Delete(n.shipping, i, i+1)
+}
+
+// tickShipping repeats what may be lost and gives up what shows no life, or what this member is no
+// longer the leader for.
 func (n *Node) tickShipping() {
+	_, older := n.store.Durable()
 	for i := 0; i < len(n.shipping); {
 		s := &n.shipping[i]
 		s.idle++
-		if s.idle > shipPatience || n.role != raft.Leader {
+		if s.installed {
+			p, ok := n.raft.Progress(s.to)
+			if !ok || p.Match >= raft.Index(older) || s.idle > n.shipPatience() {
+				n.unpin(i)
+				continue
+			}
+			i++
+			continue
+		}
+		if s.idle > n.shipPatience() || n.role != raft.Leader {
 			n.endShip(i, 0)
 			continue
 		}
-		if s.idle%shipResend == 0 {
+		if s.idle%n.shipResend() == 0 {
 			if s.accepted {
 				s.sent = s.next
 				n.sendChunks(s)
@@ -145,6 +187,10 @@ func (n *Node) tickShipping() {
 // dropShipping gives up all transfers: the engine that they pin is replaced.
 func (n *Node) dropShipping() {
 	for len(n.shipping) > 0 {
-		n.endShip(0, 0)
+		if n.shipping[0].installed {
+			n.unpin(0)
+		} else {
+			n.endShip(0, 0)
+		}
 	}
 }

@@ -1,5 +1,5 @@
 // The replicated state that is not a revision: members, cluster version, request windows. It
-// travels in each checkpoint's state file and in snapshots, and is hashed.
+// travels in each checkpoint's state file and in snapshots.
 //
 //	state file content (little-endian; bytes are u32 length + content)
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
@@ -32,11 +32,16 @@ type replicated struct {
 	windows []window // sorted by member
 }
 
-// window returns the window of a member, which it creates when missing.
-func (s *replicated) window(m raft.MemberID) *window {
-	i, found := slices.BinarySearchFunc(s.windows, m, func(w window, m raft.MemberID) int {
+// windowAt finds the window of a member, or where it belongs.
+func (s *replicated) windowAt(m raft.MemberID) (i int, found bool) {
+	return slices.BinarySearchFunc(s.windows, m, func(w window, m raft.MemberID) int {
 		return compareIDs(w.member, m)
 	})
+}
+
+// window returns the window of a member, which it creates when missing.
+func (s *replicated) window(m raft.MemberID) *window {
+	i, found := s.windowAt(m)
 	if !found {
 		s.windows = slices.Insert(s.windows, i, window{member: m})
 	}

@@ -76,9 +76,52 @@ func (n *Node) message(m *raft.Message) {
 		n.receiveChunk(m)
 	case raft.MsgSnapshotAck:
 		n.shipAck(m)
+	case raft.MsgPropose:
+		if n.wellFormed(m) {
+			n.raft.Receive(*m)
+		}
 	default:
 		n.raft.Receive(*m)
 	}
+}
+
+// wellFormed says whether forwarded entries may enter the log, from where every member has to be
+// able to apply them.
+func (n *Node) wellFormed(m *raft.Message) bool {
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if e.Proposer != m.From || !n.validEntry(e) {
+			n.note(Warn, "dropped a malformed proposal", Field{"from", m.From.String()},
+				Field{"type", fmt.Sprint(e.Type)})
+			return false
+		}
+	}
+	return true
+}
+
+func (n *Node) validEntry(e *raft.Entry) bool {
+	var err error
+	switch e.Type {
+	case entryRequest + raft.EntryType(MethodPut),
+		entryRequest + raft.EntryType(MethodDeleteRange),
+		entryRequest + raft.EntryType(MethodTxn),
+		entryRequest + raft.EntryType(MethodCompact):
+		return Validate(Method(e.Type-entryRequest), e.Data, &n.cfg.Limits) == OK
+	case raft.EntryConfig:
+		var change raft.ConfigChange
+		change, err = raft.DecodeChange(e.Data)
+		for _, c := range change.Changes {
+			if len(c.Context) > 0 && err == nil {
+				_, err = decodeMember(c.Context)
+			}
+		}
+	case entryPublish:
+		_, err = decodeMember(e.Data)
+	case entryVersion:
+	default:
+		return false
+	}
+	return err == nil
 }
 
 // request takes a client's request.
@@ -89,6 +132,10 @@ func (n *Node) request(r *Request) {
 			return
 		}
 		n.early = append(n.early, *r)
+		return
+	}
+	if n.isLearner() && !servedByLearner(r) {
+		n.answer(r.Token, ErrNotLearner, nil, 0)
 		return
 	}
 	switch r.Method {
@@ -123,11 +170,14 @@ func (n *Node) request(r *Request) {
 	}
 }
 
+// servedByLearner says whether a member that does not vote answers a request.
+func servedByLearner(r *Request) bool {
+	var req rangeRequest
+	return r.Method == MethodStatus ||
+		r.Method == MethodRange && parseRange(r.Raw, &req) == nil && req.serializable
+}
+
 func (n *Node) write(r *Request) {
-	if n.isLearner() {
-		n.answer(r.Token, ErrNotLearner, nil, 0)
-		return
-	}
 	if code := n.admitWrite(r); code != OK {
 		n.answer(r.Token, code, nil, 0)
 		return
@@ -149,18 +199,10 @@ func (n *Node) requestTxn(r *Request) {
 	n.write(r)
 }
 
-// requestRead routes a read: a local one is served at once, unless the engine is about to change.
+// requestRead routes a read: a local one is served at once.
 func (n *Node) requestRead(r *Request, local bool) {
-	if n.isLearner() && !(local && r.Method == MethodRange) {
-		n.answer(r.Token, ErrNotLearner, nil, 0)
-		return
-	}
 	if !local {
 		n.read(r)
-		return
-	}
-	if n.installing() {
-		n.answer(r.Token, ErrNoLeader, nil, 0)
 		return
 	}
 	n.serve(&readRequest{token: r.Token, method: r.Method, raw: r.Raw})
@@ -318,6 +360,7 @@ func (n *Node) noticeLeader() {
 		return
 	}
 	if leader != n.leader {
+		n.leaderSince = n.mono
 		n.note(Info, "leader changed", Field{"leader", leader.String()},
 			Field{"term", fmt.Sprint(uint64(term))})
 	}

@@ -2,8 +2,6 @@
 package kv
 
 import (
-	"bytes"
-
 	"github.com/detcd/detcd/mvcc"
 )
 
@@ -141,33 +139,28 @@ func validateOp(op *requestOp, budget int) Code {
 	return ErrKeyNotFound
 }
 
-type interval struct{ from, to []byte } // to as in a request: empty is the single key
-
-func (iv interval) contains(key []byte) bool {
-	return contains(iv.from, iv.to, key)
-}
-
-// contains says whether [from, to) in request form holds key.
-func contains(from, to, key []byte) bool {
-	if len(to) == 0 {
-		return bytes.Equal(from, key)
+// disjoint says whether none of keys is in puts or inside one of dels.
+func disjoint(keys, puts map[string]struct{}, dels intervals) bool {
+	//detcd:allow maprange: whether any key collides is the same in any order
+	for k := range keys {
+		if _, ok := puts[k]; ok || dels.contain([]byte(k)) {
+			return false
+		}
 	}
-	if bytes.Compare(key, from) < 0 {
-		return false
-	}
-	return len(to) == 1 && to[0] == 0 || bytes.Compare(key, to) < 0
+	return true
 }
 
 // checkIntervals refuses two puts of one key, and a put inside a delete, among all operations that
 // can execute together: this branch and one branch of every nested transaction. It returns the
 // puts and deletes of ops.
-func checkIntervals(ops []requestOp) (puts map[string]struct{}, dels []interval, ok bool) {
+func checkIntervals(ops []requestOp) (puts map[string]struct{}, dels intervals, ok bool) {
 	puts = make(map[string]struct{})
 	for i := range ops {
 		if ops[i].kind == opDelete {
-			dels = append(dels, interval{ops[i].del.key, ops[i].del.end})
+			dels = append(dels, deleted(&ops[i].del))
 		}
 	}
+	dels = dels.merged()
 	for i := range ops {
 		if ops[i].kind != opTxn {
 			continue
@@ -185,22 +178,15 @@ func checkIntervals(ops []requestOp) (puts map[string]struct{}, dels []interval,
 		if !disjoint(putsThen, puts, dels) || !disjoint(putsElse, puts, dels) {
 			return nil, nil, false
 		}
-		//detcd:allow maprange: a union of sets is the same in any order
-		for k := range putsThen {
-			puts[k] = struct{}{}
-		}
-		//detcd:allow maprange: a union of sets is the same in any order
-		for k := range putsElse {
-			puts[k] = struct{}{}
-		}
-		dels = append(append(dels, delsThen...), delsElse...)
+		puts = union(union(puts, putsThen), putsElse)
+		dels = append(append(dels, delsThen...), delsElse...).merged()
 	}
 	for i := range ops {
 		if ops[i].kind != opPut {
 			continue
 		}
 		key := ops[i].put.key
-		if _, twice := puts[string(key)]; twice || covered(dels, key) {
+		if _, twice := puts[string(key)]; twice || dels.contain(key) {
 			return nil, nil, false
 		}
 		puts[string(key)] = struct{}{}
@@ -208,22 +194,14 @@ func checkIntervals(ops []requestOp) (puts map[string]struct{}, dels []interval,
 	return puts, dels, true
 }
 
-// disjoint says whether none of keys is in puts or inside one of dels.
-func disjoint(keys, puts map[string]struct{}, dels []interval) bool {
-	//detcd:allow maprange: whether any key collides is the same in any order
-	for k := range keys {
-		if _, ok := puts[k]; ok || covered(dels, []byte(k)) {
-			return false
-		}
+// union adds the smaller set to the larger one.
+func union(a, b map[string]struct{}) map[string]struct{} {
+	if len(a) < len(b) {
+		a, b = b, a
 	}
-	return true
-}
-
-func covered(dels []interval, key []byte) bool {
-	for _, iv := range dels {
-		if iv.contains(key) {
-			return true
-		}
+	//detcd:allow maprange: a union of sets is the same in any order
+	for k := range b {
+		a[k] = struct{}{}
 	}
-	return false
+	return a
 }

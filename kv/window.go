@@ -56,6 +56,15 @@ func (w *window) admit(inc raft.Incarnation, s raft.Sequence) bool {
 	return true
 }
 
+// applied says whether the request has taken effect, or never will.
+func (w *window) applied(inc raft.Incarnation, s raft.Sequence) bool {
+	if inc != w.incarnation || s > w.high {
+		return inc < w.incarnation
+	}
+	word, mask := w.bit(s)
+	return w.high-s >= windowSpan || *word&mask != 0
+}
+
 // forget clears the bits that sequences up to s will use.
 func (w *window) forget(s raft.Sequence) {
 	if s-w.high >= windowSpan {

@@ -179,13 +179,11 @@ func (r *Raft) WantsSnapshot(index Index, term Term) bool {
 // log is replaced, commit and applied move to s.Index, and an Append with the marker leaves. The
 // leader hears of it once that ticket is durable.
 //
-// If the log has caught up with s since it was wanted, the log stays as it is.
+// If the log has caught up with s since it was wanted, the log stays as it is; its owner may even
+// have become the leader.
 func (r *Raft) Restore(s Snapshot) {
 	if s.Index <= r.applied {
 		panic(fmt.Sprintf("raft: state at %d restored over %d", s.Index, r.applied))
-	}
-	if r.role == Leader {
-		panic(fmt.Sprintf("raft: leader of term %d restores a state at %d", r.term, s.Index))
 	}
 	r.applyFetch, r.fetched = 0, nil
 	if s.Term > r.term {
@@ -196,6 +194,9 @@ func (r *Raft) Restore(s Snapshot) {
 		r.applied = s.Index
 		r.evict()
 		return
+	}
+	if r.role == Leader {
+		panic(fmt.Sprintf("raft: leader of term %d restores a state at %d", r.term, s.Index))
 	}
 	if s.Index <= r.commit {
 		panic(fmt.Sprintf("raft: snapshot (%d, term %d) contradicts the log committed to %d",
