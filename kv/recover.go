@@ -116,7 +116,7 @@ func (n *Node) join(rec wal.Recovered) error {
 	}
 	term, known := termAt(rec, n.applied)
 	joins := known && term == n.appliedTerm
-	if !joins && rec.Last > n.applied && first > n.applied+1 {
+	if rec.Last > n.applied && first > n.applied+1 {
 		return fmt.Errorf("kv: the log begins at index %d, but the data ends at index %d: "+
 			"entries between them are lost", first, n.applied)
 	}
