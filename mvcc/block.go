@@ -23,7 +23,6 @@ package mvcc
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math"
 )
 
@@ -69,7 +68,7 @@ type block struct {
 	epoch       uint64   // the index's epoch when this copy was made
 	keyBytes    int      // the bytes of keys that entries use
 	prefix      []byte   // what all keys begin with, lying in keys; may be shorter than it could
-	heads       []uint64 // of each key, the 8 bytes behind the prefix: see find
+	heads       []uint64 // of each key, the 8 bytes behind the prefix: see heads.go
 	keys        []byte
 	pasts       []past
 }
@@ -83,66 +82,32 @@ func (b *block) key(i int) []byte {
 
 // find returns the position of the first key that is not less than key, and whether it is key.
 //
-// Comparing keys costs two cache misses each, so the search runs over heads first, which lie in a
-// few cache lines, and compares whole keys only where heads are equal.
+// What it finds, it has compared as a whole; so whether key has the prefix, which lies elsewhere in
+// memory, is looked at only if nothing was found.
 func (b *block) find(key []byte) (i int, found bool) {
-	if !bytes.HasPrefix(key, b.prefix) {
-		if bytes.Compare(key, b.prefix) < 0 {
-			return 0, false
-		}
-		return len(b.entries), false
-	}
-	h := headOf(key[len(b.prefix):])
-	lo := firstHead(b.heads, h)
-	hi := lo
-	for hi < len(b.heads) && b.heads[hi] == h {
-		// Ties are rare, but a block may be all ties.
-		if hi-lo == 8 {
-			hi = len(b.heads)
-			if h < math.MaxUint64 {
-				hi = lo + firstHead(b.heads[lo:], h+1)
+	lo := 0
+	if len(key) >= len(b.prefix) {
+		var hi int
+		lo, hi = ties(b.heads, headOf(key[len(b.prefix):]))
+		for lo < hi {
+			mid := int(uint(lo+hi) / 2)
+			switch c := bytes.Compare(b.key(mid), key); {
+			case c == 0:
+				return mid, true
+			case c < 0:
+				lo = mid + 1
+			default:
+				hi = mid
 			}
-			break
-		}
-		hi++
-	}
-	for lo < hi {
-		mid := int(uint(lo+hi) / 2)
-		switch c := bytes.Compare(b.key(mid), key); {
-		case c == 0:
-			return mid, true
-		case c < 0:
-			lo = mid + 1
-		default:
-			hi = mid
 		}
 	}
-	return lo, false
-}
-
-// headOf is the first 8 bytes of a key's rest as a number that sorts like them; missing ones are
-// zero.
-func headOf(rest []byte) uint64 {
-	if len(rest) >= 8 {
-		return binary.BigEndian.Uint64(rest)
+	switch {
+	case bytes.HasPrefix(key, b.prefix):
+		return lo, false
+	case bytes.Compare(key, b.prefix) < 0:
+		return 0, false
 	}
-	var padded [8]byte
-	copy(padded[:], rest)
-	return binary.BigEndian.Uint64(padded[:])
-}
-
-// firstHead returns the position of the first head that is not less than h.
-func firstHead(heads []uint64, h uint64) int {
-	lo, hi := 0, len(heads)
-	for lo < hi {
-		mid := int(uint(lo+hi) / 2)
-		if heads[mid] < h {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo
+	return len(b.entries), false
 }
 
 // rehead derives prefix and heads from the keys; the prefix is as long as it can be.
@@ -156,13 +121,6 @@ func (b *block) rehead() {
 	for i := range b.entries {
 		b.heads = append(b.heads, headOf(b.key(i)[len(b.prefix):]))
 	}
-}
-
-func commonPrefix(a, b []byte) (n int) {
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
-	}
-	return n
 }
 
 // at returns the version of key i that is the newest at rev; ok is false when the key had none.

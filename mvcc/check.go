@@ -20,8 +20,11 @@ func (e *Engine) Check() error {
 	if e.compacted > e.current {
 		return fmt.Errorf("mvcc: compacted %d is above current %d", e.compacted, e.current)
 	}
+	if err := e.index.tree.check(); err != nil {
+		return err
+	}
 	c := checker{newest: newest, compacted: e.compacted}
-	e.index.tree.Ascend(func(it item) bool {
+	e.index.tree.ascend(nil, func(it item) bool {
 		c.err = c.block(it, e.index.epoch)
 		if c.err == nil {
 			c.err = e.checkRecords(it.block)
@@ -39,6 +42,49 @@ func (e *Engine) Check() error {
 	}
 	if err := e.log.Check(); err != nil {
 		return fmt.Errorf("mvcc: %w", err)
+	}
+	return nil
+}
+
+// check verifies the invariants of root and nodes.
+func (t *tree) check() error {
+	if len(t.nodes) != len(t.lows) {
+		return fmt.Errorf("mvcc: %d nodes with %d bounds", len(t.nodes), len(t.lows))
+	}
+	if err := t.level.check(); err != nil {
+		return err
+	}
+	for i, n := range t.nodes {
+		if len(n.blocks) == 0 || len(n.blocks) != len(n.lows) ||
+			!bytes.Equal(n.lows[0], t.lows[i]) {
+			return fmt.Errorf("mvcc: node %q has %d blocks with bounds %q", t.lows[i],
+				len(n.blocks), n.lows)
+		}
+		if err := n.level.check(); err != nil {
+			return err
+		}
+		if i+1 < len(t.nodes) && bytes.Compare(n.lows[len(n.lows)-1], t.lows[i+1]) >= 0 {
+			return fmt.Errorf("mvcc: node %q reaches beyond %q", t.lows[i], t.lows[i+1])
+		}
+	}
+	return nil
+}
+
+// check verifies that the bounds ascend and match what is derived from them.
+func (l *level) check() error {
+	if len(l.heads) != len(l.lows)-1 || len(l.nexts) != len(l.heads) {
+		return fmt.Errorf("mvcc: %d bounds, %d and %d heads", len(l.lows), len(l.heads),
+			len(l.nexts))
+	}
+	for i, low := range l.lows[1:] {
+		if bytes.Compare(l.lows[i], low) >= 0 {
+			return fmt.Errorf("mvcc: bound %q follows %q", low, l.lows[i])
+		}
+		if rest, ok := bytes.CutPrefix(low, l.prefix); !ok || headOf(rest) != l.heads[i] ||
+			headOf(rest[min(8, len(rest)):]) != l.nexts[i] {
+			return fmt.Errorf("mvcc: bound %q does not match prefix %q and heads %x, %x", low,
+				l.prefix, l.heads[i], l.nexts[i])
+		}
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (e *Engine) trimNext(budget int) (used int) {
 	c := &e.compact
 	var it item
 	found, looked := false, 0
-	e.index.tree.AscendGreaterOrEqual(item{low: c.next}, func(each item) bool {
+	e.index.tree.ascend(c.next, func(each item) bool {
 		looked++
 		it = each
 		found = each.garbage <= c.at
@@ -97,8 +97,6 @@ func (e *Engine) trimNext(budget int) (used int) {
 		if it.garbage > c.at {
 			e.trimAfter(it.low)
 		}
-	case looked == 0:
-		c.running = false
 	default:
 		e.trimAfter(it.low)
 	}

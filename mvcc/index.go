@@ -3,39 +3,21 @@ package mvcc
 // The index maps every key to its versions: a tree of blocks, ordered by the lowest key that each
 // may hold. The first block's bound is the empty key, so every key has exactly one block.
 //
-// Views need an immutable index at no cost to writers. The tree copies its nodes on write after a
-// Clone; blocks do the same by epochs: taking a view closes the current epoch, and a block that was
-// made in an epoch that some living view has seen is copied before its next change, once. When no
-// view lives, nothing is copied.
+// Views need an immutable index at no cost to writers. So taking a view closes the current epoch,
+// and a root, node or block that was made in an epoch that some living view has seen is copied
+// before its next change, once. When no view lives, nothing is copied.
 
 import (
 	"bytes"
 	"fmt"
 	"slices"
-
-	"github.com/google/btree"
 )
-
-// treeDegree makes nodes of up to 31 items, 1 kB: copying a path after a view is cheap, and a
-// million keys need three or four levels.
-const treeDegree = 16
-
-// item is what the tree holds: a block and the lowest key it may hold.
-type item struct {
-	low []byte // never changed
-	*block
-}
-
-type tree = btree.BTreeG[item]
-
-func newTree() *tree {
-	return btree.NewG(treeDegree, func(a, b item) bool { return bytes.Compare(a.low, b.low) < 0 })
-}
 
 // index is the writer's side. It is not safe for concurrent use.
 type index struct {
 	tree  *tree
 	most  int    // keys at which a block is split
+	fan   int    // blocks at which a node is split
 	live  int64  // live keys in all blocks, an open transaction's changes included
 	epoch uint64 // of blocks made now; starts at 1
 	// shared is the newest epoch that a living view has seen, 0 if none lives.
@@ -45,12 +27,11 @@ type index struct {
 }
 
 func newIndex(blockKeys int) index {
+	most, fan := max(blockKeys, minBlockKeys), max(blockKeys, minBlockKeys)
 	if blockKeys == 0 {
-		blockKeys = defaultBlockKeys
+		most, fan = defaultBlockKeys, defaultFan
 	}
-	ix := index{tree: newTree(), most: max(blockKeys, minBlockKeys), epoch: 1}
-	ix.tree.ReplaceOrInsert(item{block: newBlock(1)})
-	return ix
+	return index{tree: newTree(newBlock(1)), most: most, fan: fan, epoch: 1}
 }
 
 // share closes the epoch for a view and returns the view's tree and epoch.
@@ -59,7 +40,7 @@ func (ix *index) share() (*tree, uint64) {
 	ix.views = append(ix.views, at)
 	ix.shared = at
 	ix.epoch++
-	return ix.tree.Clone(), at
+	return ix.tree, at
 }
 
 // unshare ends a view.
@@ -75,37 +56,13 @@ func (ix *index) unshare(at uint64) {
 	}
 }
 
-// seek returns the block whose range holds key.
-func seek(t *tree, key []byte) (it item) {
-	t.DescendLessOrEqual(item{low: key}, func(found item) bool {
-		it = found
-		return false
-	})
-	if it.block == nil {
-		panic("mvcc: the index has no first block")
-	}
-	return it
-}
-
-// following returns the first block whose bound is greater than low.
-func following(t *tree, low []byte) (it item, ok bool) {
-	t.AscendGreaterOrEqual(item{low: low}, func(found item) bool {
-		if bytes.Equal(found.low, low) {
-			return true
-		}
-		it, ok = found, true
-		return false
-	})
-	return it, ok
-}
-
 // mutable returns it with a block that may be changed.
 func (ix *index) mutable(it item) item {
 	if it.epoch > ix.shared {
 		return it
 	}
 	it.block = it.clone(ix.epoch)
-	ix.tree.ReplaceOrInsert(it)
+	ix.setBlock(it.low, it.block)
 	return it
 }
 
@@ -133,8 +90,8 @@ func (ix *index) split(it item, newest int) {
 		at = n - max(n/16, 1)
 	}
 	left, right := it.part(0, at, ix.epoch), it.part(at, n, ix.epoch)
-	ix.tree.ReplaceOrInsert(item{low: it.low, block: left})
-	ix.tree.ReplaceOrInsert(item{low: bytes.Clone(right.key(0)), block: right})
+	ix.setBlock(it.low, left)
+	ix.addBlock(bytes.Clone(right.key(0)), right)
 }
 
 // join removes an empty block, and merges a small one with the next when both fit well together.
@@ -145,7 +102,7 @@ func (ix *index) join(it item) item {
 	}
 	next, ok := following(ix.tree, it.low)
 	if len(it.entries) == 0 && len(it.low) > 0 {
-		ix.tree.Delete(it)
+		ix.dropBlock(it.low)
 		return seek(ix.tree, it.low)
 	}
 	if !ok || len(it.entries)+len(next.entries) > ix.most*5/8 ||
@@ -154,9 +111,9 @@ func (ix *index) join(it item) item {
 	}
 	merged := it.part(0, len(it.entries), ix.epoch)
 	merged.take(next.block, 0, len(next.entries))
-	ix.tree.Delete(next)
 	it.block = merged
-	ix.tree.ReplaceOrInsert(it)
+	ix.setBlock(it.low, merged)
+	ix.dropBlock(next.low)
 	return it
 }
 
@@ -184,7 +141,7 @@ func span(t *tree, from, to []byte, visit func(b *block, lo, hi int) bool) {
 		last = seek(t, to).block
 	}
 	more := true
-	t.AscendGreaterOrEqual(first, func(it item) bool {
+	t.ascend(first.low, func(it item) bool {
 		b, hi := it.block, len(it.entries)
 		if b == last {
 			hi, _ = b.find(to)

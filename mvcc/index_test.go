@@ -39,7 +39,7 @@ func TestIndexFindsEveryKey(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				c := checker{newest: main, compacted: main}
-				ix.tree.Ascend(func(it item) bool {
+				ix.tree.ascend(nil, func(it item) bool {
 					c.err = c.block(it, ix.epoch)
 					return c.err == nil
 				})
