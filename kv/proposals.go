@@ -172,9 +172,9 @@ func (n *Node) reproposeAll() {
 	p.dirty = len(p.queue) > 0
 }
 
-// tickProposals repeats what was lost, and gives up on what is too old. A leader's own proposals are
-// in its log, so only those that went to another member can be lost: when later ones have been
-// applied, soon; when nothing was heard, after two election timeouts.
+// tickProposals repeats what was lost, and gives up on what is too old. A leader's own proposals
+// are in its log, so only those that went to another member can be lost: they are repeated soon
+// when later ones have been applied, and after two election timeouts of silence otherwise.
 func (n *Node) tickProposals() {
 	p := &n.proposals
 	for len(p.queue) > 0 && p.queue[0].deadline <= n.mono {

@@ -121,7 +121,7 @@ func (n *Node) join(rec wal.Recovered) error {
 			"entries between them are lost", first, n.applied)
 	}
 	if _, older := n.store.Durable(); !joins && older != 0 {
-		// Only a snapshot's installation, which forgets older checkpoints, may run ahead of the log.
+		// Only a snapshot's installation, which forgets older checkpoints, may outrun the log.
 		return fmt.Errorf("kv: the log ends at index %d, but the data was checkpointed at index "+
 			"%d of term %d: entries that were durable are lost", rec.Last, n.applied,
 			n.appliedTerm)

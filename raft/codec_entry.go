@@ -14,7 +14,7 @@ import (
 //	offset  0        4        8               16              24              32
 //	        | CRC32C | length | term          | index         | proposer      |
 //	       32              40              48              56      57     58           64
-//	        | incarnation   | sequence      | time          | type  | form | 0 0 0 0 0 0 | data ...
+//	        | incarnation   | sequence      | time          | type  | form | 0 0 0 0 0 0 | data
 //
 // length counts the data only. form is the version of this layout. A proposal under way has term
 // and index 0.

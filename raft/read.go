@@ -4,9 +4,9 @@ package raft
 // a quorum whether it still leads, and may then serve, at that index, every read that had arrived
 // before it asked.
 //
-// Reads that arrive between two Takes share a round, and while roundsAhead rounds are in flight what
-// arrives gathers for the next one: a round costs every voter a message, an answer and a turn. A
-// read never joins a round that was sent before it arrived: between the two, another leader may
+// Reads that arrive between two Takes share a round, and while roundsAhead rounds are in flight
+// what arrives gathers for the next one: a round costs every voter a message, an answer and a turn.
+// A read never joins a round that was sent before it arrived: between the two, another leader may
 // have committed more. Heartbeats carry the number of the newest round, and confirming a round
 // confirms the older ones. A heartbeat that is due anyway takes a new round along, however many are
 // in flight: their messages may have been lost.

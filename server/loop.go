@@ -94,8 +94,8 @@ func (l *loop) run(node *kv.Node, disk diskio.Disk, network network) {
 		if again || due {
 			mayRest = keepGoing
 		}
-		// Whoever is ready to run may have an input on its way: let them go first. On a busy machine
-		// that makes turns few and long, on an idle one it costs nothing.
+		// Whoever is ready to run may have an input on its way: let them go first. On a busy
+		// machine that makes turns few and long, on an idle one it costs nothing.
 		runtime.Gosched()
 		work, some := l.inbox.swap(spare, mayRest)
 		if !some {

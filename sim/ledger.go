@@ -348,8 +348,8 @@ func (l *ledger) reopened(m *member, s *kv.State) {
 }
 
 // overruled says whether the tail that a restarted log lacks conflicts with the leader of its term.
-// Such a tail may go before what replaces it is durable, as when a write that begins with the cut is
-// torn: nothing in it can ever be committed, and its promise was made to an earlier leader.
+// Such a tail may go before what replaces it is durable, as when a write that begins with the cut
+// is torn: nothing in it can ever be committed, and its promise was made to an earlier leader.
 func (l *ledger) overruled(d *logView, r *raft.Status) bool {
 	next := r.Last + 1
 	term, known := l.world.oracle.leaderTermAt(r.Term, next)

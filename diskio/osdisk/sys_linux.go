@@ -19,8 +19,8 @@ func syncData(file *os.File) error {
 	}
 }
 
-// reserve extends the file by length bytes of zeros from off on, its end, and claims their space, so
-// that a full disk is found out now. It says false where the file system cannot.
+// reserve extends the file by length bytes of zeros from off on, its end, and claims their space,
+// so that a full disk is found out now. It says false where the file system cannot.
 func reserve(file *os.File, off, length int64) (done bool, err error) {
 	for {
 		err := unix.Fallocate(int(file.Fd()), 0, off, length)
