@@ -73,7 +73,9 @@ type Op struct {
 	To     string // Rename: the new name
 	Offset int64  // Write, Read: bytes from the start of the file
 	Length int64  // Read, Allocate, Truncate: bytes
-	Data   []byte // Write: immutable for ever once submitted
+	// Data is what a Write writes. It must not change from Submit until the Op's Completion was
+	// delivered; the disk neither changes it nor looks at it afterwards.
+	Data []byte
 }
 
 // String describes o in one line.
