@@ -57,7 +57,7 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	log, rec, err := wal.Open(disk, wal.Options{
 		Dir: logDir, SegmentBytes: cfg.Limits.LogSegmentBytes, MaxBatch: 4 << 20,
 		KeepBytes: cfg.Limits.LogMemoryBytes, Cluster: cfg.Cluster, Member: cfg.Member,
-		TicketBase: ticketLog,
+		Nonce: cfg.Seed, TicketBase: ticketLog,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kv: open the log of member %s: %w", cfg.Member, err)

@@ -19,8 +19,8 @@ package wal
 //	80 sector u32       84 zero 8 bytes  92 CRC32C of bytes 0..91
 //
 // The life seeds the checksums of the file's records: a recycled file gets a new life, and what
-// older lives left in it can never pass for a record. Today the life is the sequence number, which
-// is never used twice; the format keeps them apart.
+// older lives left in it can never pass for a record, nor can what a client stored. It is the
+// sequence number, which is never used twice, mixed with a nonce; who reads needs the life alone.
 //
 //	record header, 64 bytes, followed by the content
 //	 0 CRC32C of bytes 4..63, seeded   4 CRC32C of the content, seeded   8 content length u32
@@ -231,8 +231,8 @@ func checksum(life uint64, b []byte) uint32 {
 	return crc32.Update(uint32(life)^uint32(life>>32), crc32.MakeTable(crc32.Castagnoli), b)
 }
 
-// nonceFor is unique for every life of every file of a cluster. It is drawn from the identity, not
-// from chance, because the log is deterministic.
+// nonceFor is for a cipher: another one for every life of every file of a cluster. It is drawn from
+// identity and life, not from chance, because the log is deterministic.
 func nonceFor(h *Header) (n [16]byte) {
 	binary.LittleEndian.PutUint64(n[:], h.Cluster^uint64(h.Member)*0x9e3779b97f4a7c15)
 	binary.LittleEndian.PutUint64(n[8:], h.Life)

@@ -7,6 +7,7 @@ package wal
 // longest record.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -211,7 +212,7 @@ func (s *scanner) walk(seg *scanned, v visitor) error {
 	sector := int64(seg.header.Sector)
 	if seg.first == 0 {
 		s.spoil(seg, sector, "no segment start", true)
-		return s.hunt(seg, sector)
+		return s.hunt(seg, sector, s.furthest(seg))
 	}
 	s.join(seg)
 	name := seg.name
@@ -224,14 +225,14 @@ func (s *scanner) walk(seg *scanned, v visitor) error {
 		switch {
 		case !ok:
 			s.spoil(seg, off, "no record", true)
-			return s.hunt(seg, alignUp(off+1, sector))
+			return s.hunt(seg, off, s.next)
 		case h.position != s.next:
 			s.spoil(seg, off, fmt.Sprintf("%v at position %d", h.kind, h.position), false)
-			return s.hunt(seg, off)
+			return s.hunt(seg, off, s.next)
 		case content == nil:
 			s.spoil(seg, off, fmt.Sprintf("content of the %v does not match its checksum",
 				h.kind), false)
-			return s.hunt(seg, off)
+			return s.hunt(seg, off, s.next)
 		}
 		seg.any = true
 		s.synced = max(s.synced, h.synced)
@@ -269,16 +270,30 @@ func (s *scanner) spoil(seg *scanned, off int64, reason string, soft bool) {
 	}
 }
 
-// hunt looks for records after a flaw.
-func (s *scanner) hunt(seg *scanned, off int64) error {
+// furthest bounds the position that the first record of a segment without a readable start can
+// have: the header tells how far the log had come when the file was prepared, and between then and
+// its use the log filled files no larger than what there is.
+func (s *scanner) furthest(seg *scanned) Position {
+	var size int64
+	for _, each := range s.segments {
+		size += each.size
+	}
+	return max(s.next, seg.header.Position) + Position(size/recordHeaderSize)
+}
+
+// hunt looks for records after a flaw at from. It meets the inside of values too, and what looks
+// like a record there is not one: the life, which no client knows, tells that. And no more records
+// are believed than bytes are there to hold them, from one at position first on.
+func (s *scanner) hunt(seg *scanned, from int64, first Position) error {
 	sector := int64(seg.header.Sector)
-	for off+recordHeaderSize <= seg.size {
+	for off := from; off+recordHeaderSize <= seg.size; {
 		h, _, ok, err := s.record(seg, off)
 		if err != nil {
 			return err
 		}
 		end := off + 1
-		if ok && h.position >= s.next && h.position < seg.limit {
+		highest := first + Position((off-from)/recordHeaderSize)
+		if ok && h.position >= s.next && h.position < seg.limit && h.position <= highest {
 			seg.any = true
 			s.synced = max(s.synced, h.synced)
 			end = off + recordHeaderSize + int64(h.length)
@@ -288,9 +303,23 @@ func (s *scanner) hunt(seg *scanned, off int64) error {
 				continue
 			}
 		}
-		off = alignUp(end, sector)
+		off = s.afterZeros(seg, alignUp(end, sector))
 	}
 	return nil
+}
+
+// afterZeros skips the zero sectors from off on that are in memory already: a file that was made
+// long enough in advance is zeros to its end.
+func (s *scanner) afterZeros(seg *scanned, off int64) int64 {
+	sector := int(seg.header.Sector)
+	if s.bufFile != seg.name || off < s.bufAt || off >= s.bufAt+int64(len(s.buf)) {
+		return off
+	}
+	for b := s.buf[off-s.bufAt:]; len(b) >= sector && b[0] == 0 &&
+		bytes.Equal(b[:sector-1], b[1:sector]); b = b[sector:] {
+		off += int64(sector)
+	}
+	return off
 }
 
 // verdict judges the flaws that run found, once all that could be known is known.

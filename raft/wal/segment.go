@@ -57,15 +57,27 @@ type segments struct {
 	removals span
 }
 
-// prep is the preparation of one segment, in three stages that each wait for the one before.
+// prep is the preparation of one segment, in stages that each wait for the one before.
 type prep struct {
-	stage   int // 0: none, 1: file, 2: content, 3: name
+	stage   stage
+	failed  bool // there was no space for it
 	tickets span
 	segment segment
 	from    file // material to be renamed; sequence 0 if none
 	boot    bool
 	header  []byte
 }
+
+// stage is what a preparation is about to do.
+type stage uint8
+
+const (
+	stageNone   stage = iota
+	stageGround       // of a start: the directory, and the name of the file to be taken over
+	stageFile
+	stageContent
+	stageName
+)
 
 func (s *segments) active() *segment { return &s.live[len(s.live)-1] }
 
@@ -88,7 +100,7 @@ func (s *segments) bytes() (n int64) {
 	for i := range s.material {
 		n += s.material[i].size
 	}
-	if s.prep.stage > 0 {
+	if s.prep.stage != stageNone {
 		n += s.prep.segment.size
 	}
 	return n
@@ -126,23 +138,28 @@ func (l *Log) release() {
 	set.starved = false
 }
 
-// prepare issues the next stage of the preparation in progress, or starts one, and removes
-// material that is not worth keeping: more than the live log could use up.
+// prepare issues the next stage of the preparation in progress, or starts one. What is to be
+// removed goes first, because it may be the space that the next file needs.
 func (l *Log) prepare(ops []diskio.Op) []diskio.Op {
 	set := &l.segments
 	p := &set.prep
 	if p.tickets.left > 0 {
 		return ops
 	}
-	if p.stage == 0 {
+	if p.stage == stageNone {
+		ops = l.removeDoomed(ops)
 		switch {
 		case !l.ready:
 			l.startPrep()
-			p.boot = true
-		case len(set.spares) < reserveSegments && (!set.starved || set.urgent):
+			if p.boot = true; !set.existed || p.from.sequence != 0 {
+				p.stage = stageGround
+			}
+		case len(set.doomed) == 0 && len(set.spares) < reserveSegments &&
+			(!set.starved || set.urgent):
 			l.startPrep()
 		default:
-			return l.removeSurplus(ops)
+			set.doomSurplus()
+			return l.removeDoomed(ops)
 		}
 	}
 	first := l.tickets + 1
@@ -153,14 +170,14 @@ func (l *Log) prepare(ops []diskio.Op) []diskio.Op {
 
 func (l *Log) startPrep() {
 	set := &l.segments
-	life := set.nextSeq
-	set.prep = prep{stage: 1, segment: segment{
+	set.prep = prep{stage: stageFile, segment: segment{
 		file: file{sequence: set.nextSeq, name: fileName(l.opt.Dir, set.nextSeq, suffixNew),
 			size: l.opt.SegmentBytes},
-		life:   life,
+		life:   l.life(set.nextSeq),
 		sector: l.sector,
 	}}
 	set.nextSeq++
+	set.starved, set.waited = false, 0
 	if n := len(set.material); n > 0 {
 		p := &set.prep
 		p.from, set.material = set.material[n-1], set.material[:n-1]
@@ -169,8 +186,9 @@ func (l *Log) startPrep() {
 }
 
 // stageOps issues the operations of the current stage. A stage is complete before the next one
-// begins because each depends on the success of the last: content goes only into a file whose
-// durable name says that it is in preparation, and only synced content gets a segment's name.
+// begins because each depends on the success of the last: a file is renamed only when its name is
+// durable, content goes only into a file whose durable name says that it is in preparation, and
+// only synced content gets a segment's name.
 func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
 	set := &l.segments
 	p := &set.prep
@@ -184,16 +202,17 @@ func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
 		ops = append(ops, l.op(op))
 	}
 	switch p.stage {
-	case 1:
-		if p.boot && !set.existed {
+	case stageGround:
+		if !set.existed {
 			add(diskio.Op{Kind: diskio.MakeDir, File: dir})
 			add(diskio.Op{Kind: diskio.SyncDir, File: path.Dir(dir)})
 		}
-		if p.boot && p.from.sequence != 0 {
+		if p.from.sequence != 0 {
 			// The name that Open saw may itself be volatile. Were it and the next one lost or kept
 			// independently, one file could come back under two names.
 			add(diskio.Op{Kind: diskio.SyncDir, File: dir})
 		}
+	case stageFile:
 		if p.from.sequence != 0 {
 			add(diskio.Op{Kind: diskio.Rename, File: p.from.name, To: name})
 		}
@@ -201,7 +220,7 @@ func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
 			add(diskio.Op{Kind: diskio.Allocate, File: name, Length: p.segment.size})
 		}
 		add(diskio.Op{Kind: diskio.SyncDir, File: dir})
-	case 2:
+	case stageContent:
 		h := Header{Version: formatVersion, Cipher: cipherNone, Life: p.segment.life,
 			Cluster: l.opt.Cluster, Member: l.opt.Member, Sequence: p.segment.sequence,
 			Position: l.synced + 1, Sector: uint32(l.sector)}
@@ -212,7 +231,7 @@ func (l *Log) stageOps(ops []diskio.Op) []diskio.Op {
 			add(l.bootWrite(name))
 		}
 		add(diskio.Op{Kind: diskio.Sync, File: name})
-	case 3:
+	case stageName:
 		add(diskio.Op{Kind: diskio.Rename, File: name, To: l.finalName(p)})
 		add(diskio.Op{Kind: diskio.SyncDir, File: dir})
 	}
@@ -244,17 +263,17 @@ func (l *Log) prepared(c diskio.Completion) error {
 	err := c.Status.Err()
 	if err != nil && c.Kind == diskio.Allocate && c.Status == diskio.NoSpace && !p.boot &&
 		!(set.urgent && len(set.spares) == 0) {
-		set.starved, set.waited, err = true, 0, nil
+		p.failed, set.starved, set.waited, err = true, true, 0, nil
 	}
 	if err != nil {
 		return completionError(c, err)
 	}
 	switch {
 	case p.tickets.left > 0:
-	case set.starved && p.stage == 1:
+	case p.failed:
 		set.doomed = append(set.doomed, p.segment.file)
 		*p = prep{}
-	case p.stage < 3:
+	case p.stage < stageName:
 		p.stage++
 	case p.boot:
 		p.segment.name = l.finalName(p)
@@ -290,12 +309,16 @@ func (l *Log) booted(seg segment) {
 	l.release()
 }
 
-func (l *Log) removeSurplus(ops []diskio.Op) []diskio.Op {
-	set := &l.segments
-	if keep := max(reserveSegments, len(set.live)); len(set.material) > keep {
-		set.doomed = append(set.doomed, set.material[keep:]...)
-		set.material = set.material[:keep]
+// doomSurplus gives up material that is not worth keeping: more than the live log could use up.
+func (s *segments) doomSurplus() {
+	if keep := max(reserveSegments, len(s.live)); len(s.material) > keep {
+		s.doomed = append(s.doomed, s.material[keep:]...)
+		s.material = s.material[:keep]
 	}
+}
+
+func (l *Log) removeDoomed(ops []diskio.Op) []diskio.Op {
+	set := &l.segments
 	if len(set.doomed) == 0 || set.removals.left > 0 {
 		return ops
 	}

@@ -36,6 +36,8 @@ type Options struct {
 	// Cluster, Member: identity written into each segment's header and compared at Open.
 	Cluster uint64
 	Member  raft.MemberID
+	// Nonce is what no client can know: with it, what a client stores cannot look like a record.
+	Nonce uint64
 	// TicketBase is added to every diskio.Ticket so that completions can be told apart from those
 	// of other users of the same lane.
 	TicketBase diskio.Ticket
@@ -47,6 +49,7 @@ type Options struct {
 type Log struct {
 	opt    Options
 	sector int
+	nonce  uint64 // of this incarnation, see life
 
 	// queued is the state after everything queued, issued after everything written or in flight.
 	queued, issued state
@@ -97,6 +100,7 @@ func (l *Log) Start(inc raft.Incarnation) {
 		panic(fmt.Sprintf("wal: start of incarnation %d after %d", inc, l.queued.incarnation))
 	}
 	l.started = true
+	l.nonce = l.opt.nonceOf(inc)
 	l.queued.incarnation = inc
 	l.segments.boot.addIncarnation(inc, l.queued.hard)
 }
