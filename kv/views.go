@@ -114,9 +114,22 @@ func (r *Read) run() ([][]byte, error) {
 // listPieceBytes is how much of a list is read from the engine at a time.
 const listPieceBytes = 1 << 20
 
+// fieldKVs is the tag of a RangeResponse's repeated KeyValue.
+const fieldKVs = 2<<3 | byte(protowire.BytesType)
+
 // list writes a RangeResponse. In natural order it goes piece by piece, so that only the answer
 // itself is ever held whole.
 func (r *Read) list(q *mvcc.Query) ([][]byte, error) {
+	if q.Lists() {
+		body, count, more, err := r.view.List(q, fieldKVs, appendHeader(nil, r.header), gatherBytes)
+		if err != nil {
+			return nil, err
+		}
+		last := &body[len(body)-1]
+		*last = appendBool(*last, 3, more)
+		*last = appendVarint(*last, 4, uint64(count))
+		return body, nil
+	}
 	if !q.Walks() {
 		var res mvcc.Result
 		if err := r.view.Range(q, &res); err != nil {

@@ -15,3 +15,9 @@ func (e *Engine) Versions() (revs []Rev) {
 
 // Trimming says whether the index may still hold what compaction dropped.
 func (e *Engine) Trimming() bool { return e.compact.running }
+
+// ListBy is List with a window of so many keys.
+func (v *View) ListBy(q *Query, tag byte, head []byte, pieceBytes, window int) (pieces [][]byte,
+	count int64, more bool, err error) {
+	return v.list(q, tag, head, pieceBytes, window)
+}

@@ -3,6 +3,7 @@ package mvcc_test
 // The engine against its twin: random histories, every kind of read, after every step.
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/stretchr/testify/require"
@@ -185,6 +186,9 @@ func (p *pair) readView(t *rapid.T) {
 	if q.Walks() {
 		p.compare(t, want, wantErr, q, walkAll(v.view, rapid.IntRange(1, 50).Draw(t, "room")))
 	}
+	if q.Lists() {
+		p.compare(t, want, wantErr, q, listAll(t, v.view))
+	}
 	rev := mvcc.Revision(rapid.Int64Range(0, int64(v.twin.Revision())+1).Draw(t, "hash revision"))
 	wantHash, wantErr := v.twin.Hash(rev)
 	hash, _, err := v.view.Hash(rev)
@@ -208,6 +212,34 @@ func walkAll(v *mvcc.View, room int) func(*mvcc.Query, *mvcc.Result) error {
 			r.KVs = append(r.KVs, kvs...)
 		}
 		r.Count, r.More = c.Count, c.More
+		return nil
+	}
+}
+
+// listAll answers a query by parsing what List writes.
+func listAll(t *rapid.T, v *mvcc.View) func(*mvcc.Query, *mvcc.Result) error {
+	const tag = 2<<3 | 2
+	piece := rapid.IntRange(1, 200).Draw(t, "piece")
+	window := rapid.IntRange(1, 9).Draw(t, "window")
+	head := []byte("head")[:rapid.IntRange(0, 4).Draw(t, "head")]
+	return func(q *mvcc.Query, r *mvcc.Result) error {
+		pieces, count, more, err := v.ListBy(q, tag, head, piece, window)
+		if err != nil {
+			return err
+		}
+		require.Equal(t, head, pieces[0][:len(head)])
+		pieces[0] = pieces[0][len(head):]
+		for i, b := range pieces {
+			require.True(t, i == 0 || len(b) > 0)
+			for len(b) > 0 {
+				require.Equal(t, byte(tag), b[0])
+				n, used := binary.Uvarint(b[1:])
+				end := 1 + used + int(n)
+				r.KVs = append(r.KVs, b[1+used:end])
+				b = b[end:]
+			}
+		}
+		r.Count, r.More = count, more
 		return nil
 	}
 }

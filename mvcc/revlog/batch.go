@@ -7,9 +7,20 @@ package revlog
 
 import "fmt"
 
+// reach says how neighbours are joined to one read.
+type reach struct {
+	bytes int64 // of one read
+	gap   int64 // between wanted records
+}
+
 const (
-	batchReadBytes = 1 << 20 // of one read
-	batchGapBytes  = 1 << 10
+	// A buffer that holds the answer should hold little else.
+	keptReadBytes = 1 << 20
+	keptGapBytes  = 1 << 10
+	// A buffer that is used again may hold what nobody wants, but should stay in the processor's
+	// cache.
+	passingReadBytes = 256 << 10
+	passingGapBytes  = 8 << 10
 )
 
 // place is one wanted record: at is the span's number and the offset, want the caller's position.
@@ -23,29 +34,74 @@ func (v *view) readBatch(revs []Rev, kvs [][]byte) error {
 	if len(revs) != len(kvs) {
 		panic(fmt.Sprintf("revlog: ReadBatch of %d revisions into %d slices", len(revs), len(kvs)))
 	}
+	places := sortPlaces(v.places(revs))
+	for len(places) > 0 {
+		// A new buffer for each run, because the KVs stay in it.
+		n, _, err := v.readRun(places, reach{keptReadBytes, keptGapBytes}, nil,
+			func(i int, kv []byte) { kvs[i] = kv })
+		if err != nil {
+			return err
+		}
+		places = places[n:]
+	}
+	return nil
+}
+
+// Batch is a set of records that were found but not read: the way for large lists, which are copied
+// anyway, into places that depend on the records' lengths. It serves one Read.
+type Batch struct {
+	view   *view
+	places []place
+}
+
+// Batch finds the records at revs. lengths[i] becomes the number of bytes of the KV at revs[i].
+func (s *Snapshot) Batch(revs []Rev, lengths []uint32) Batch {
+	b := Batch{&s.view, s.view.places(revs)}
+	for n := range b.places {
+		p := &b.places[n]
+		off, end := s.view.span(int(p.at >> 32)).bounds(int(p.i))
+		lengths[n] = uint32(end - off - recordHeader)
+	}
+	return b
+}
+
+// Read reads and verifies the records in the order in which they are stored: visit gets the
+// position in revs and the KV, which is valid only during the call.
+func (b *Batch) Read(visit func(i int, kv []byte)) error {
+	places := sortPlaces(b.places)
+	b.places = nil
+	var buf []byte
+	for len(places) > 0 {
+		var n int
+		var err error
+		n, buf, err = b.view.readRun(places, reach{passingReadBytes, passingGapBytes}, buf, visit)
+		if err != nil {
+			return err
+		}
+		places = places[n:]
+	}
+	return nil
+}
+
+// places finds the records at revs.
+func (v *view) places(revs []Rev) []place {
 	places := make([]place, len(revs))
 	for n, rev := range revs {
 		k, i := v.locate(rev)
 		places[n] = place{uint64(k)<<32 | uint64(v.span(k).table.offs[i]), int32(i), int32(n)}
 	}
-	places = sortPlaces(places)
-	for from := 0; from < len(places); {
-		to, err := v.readRun(places[from:], kvs)
-		if err != nil {
-			return err
-		}
-		from += to
-	}
-	return nil
+	return places
 }
 
-// readRun reads the first of places and its neighbours, and returns how many.
-func (v *view) readRun(places []place, kvs [][]byte) (n int, err error) {
+// readRun reads the first of places and its neighbours into buf, or a larger one, and returns how
+// many they were.
+func (v *view) readRun(places []place, join reach, buf []byte, visit func(i int, kv []byte)) (n int,
+	used []byte, err error) {
 	s := v.span(int(places[0].at >> 32))
 	start, end := s.bounds(int(places[0].i))
 	if b := s.inMemory(start, end); b != nil {
-		kvs[places[0].want] = b[recordHeader:]
-		return 1, nil
+		visit(int(places[0].want), b[recordHeader:])
+		return 1, buf, nil
 	}
 	limit := s.length
 	if len(s.chunks) > 0 {
@@ -53,24 +109,27 @@ func (v *view) readRun(places []place, kvs [][]byte) (n int, err error) {
 	}
 	for n = 1; n < len(places) && places[n].at>>32 == places[0].at>>32; n++ {
 		off, stop := s.bounds(int(places[n].i))
-		if off-end > batchGapBytes || stop-start > batchReadBytes || stop > limit {
+		if off-end > join.gap || stop-start > join.bytes || stop > limit {
 			break
 		}
 		end = stop
 	}
-	buf := make([]byte, end-start)
+	if int64(cap(buf)) < end-start {
+		buf = make([]byte, end-start)
+	}
+	buf = buf[:end-start]
 	if err := s.fetch(v.disk, buf, start); err != nil {
-		return 0, err
+		return 0, buf, err
 	}
 	for _, p := range places[:n] {
 		off, stop := s.bounds(int(p.i))
 		kv, err := s.verify(int(p.i), buf[off-start:stop-start])
 		if err != nil {
-			return 0, err
+			return 0, buf, err
 		}
-		kvs[p.want] = kv
+		visit(int(p.want), kv)
 	}
-	return n, nil
+	return n, buf, nil
 }
 
 // sortPlaces sorts by place, digit by digit; digits that all places share cost one look.

@@ -1,0 +1,91 @@
+package kv
+
+// The benchmark of a whole list, end to end behind the edge: 200,000 keys with values of 1 kB, read
+// from files. It runs with: go test -run '^$' -bench List ./kv
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/diskio/osdisk"
+	"github.com/detcd/detcd/mvcc"
+)
+
+// BenchmarkList200k reports the processor time per list, and the memory that it holds and
+// allocates beyond the answer.
+func BenchmarkList200k(b *testing.B) {
+	const keys = 200_000
+	var done []diskio.Completion
+	arrived := make(chan diskio.Completion, 1)
+	disk, err := osdisk.Open(b.TempDir(), osdisk.Options{}, func(c diskio.Completion) {
+		arrived <- c
+	})
+	require.NoError(b, err)
+	opt := mvcc.Options{Dir: "data", SegmentBytes: 16 << 20, StepBytes: 1 << 20,
+		CacheBytes: 8 << 20}
+	e, _, err := mvcc.Open(disk, opt)
+	require.NoError(b, err)
+	perform := func() {
+		for _, op := range e.Flush(nil) {
+			disk.Submit(op)
+			done = append(done, <-arrived)
+		}
+		for _, c := range done {
+			require.NoError(b, e.Complete(c))
+		}
+		done = done[:0]
+	}
+	value := make([]byte, 1024)
+	for i := range keys {
+		txn := e.Begin()
+		key := fmt.Appendf(nil, "/registry/pods/default/pod-%08d", i*7919%keys)
+		require.NoError(b, txn.Put(key, value, 0))
+		txn.Commit()
+		if i%100 == 0 {
+			perform()
+		}
+	}
+	e.StartCheckpoint(mvcc.Checkpoint{Applied: 1})
+	for e.Checkpointing() {
+		perform()
+	}
+	raw, err := proto.Marshal(&pb.RangeRequest{Key: []byte("/registry/pods/"),
+		RangeEnd: []byte("/registry/pods0")})
+	require.NoError(b, err)
+	view := e.View()
+	size := 0
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	used := processorTime(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := Read{view: view, method: MethodRange, raw: raw}
+		a := r.Run()
+		require.Equal(b, OK, a.Code)
+		size = 0
+		for _, piece := range a.Body {
+			size += len(piece)
+		}
+	}
+	b.ReportMetric(float64(processorTime(b)-used)/float64(b.N)/1e6, "cpu-ms/op")
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(b.N)/float64(size),
+		"allocated/answer")
+	require.Greater(b, size, keys*1024)
+	require.NoError(b, disk.Close())
+}
+
+// processorTime is what this process has used so far, in nanoseconds.
+func processorTime(b *testing.B) int64 {
+	var r syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+	return r.Utime.Nano() + r.Stime.Nano()
+}

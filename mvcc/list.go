@@ -1,0 +1,142 @@
+package mvcc
+
+// A list writes a range read as it goes over the wire: KeyValues as fields of a message, gathered
+// into buffers of a size that suits a transport. Keys come in key order, their records lie in the
+// order of their revisions; reading record by record, or piece by piece, would cost a system call
+// per key once keys were written in another order than theirs. But a record's length is known
+// without reading it. So the answer's place for each record is laid out first, and then files are
+// read once, front to back, through one buffer: each record is verified and copied to its place.
+//
+// A list goes in windows, so that what it needs beside the answer stays small.
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// listWindow is the number of keys that are laid out at a time; each takes about 60 bytes then.
+const listWindow = 1 << 17
+
+// spareBytes are left unused at the end of a list's last piece, for what the caller adds.
+const spareBytes = 32
+
+// Lists says whether List can answer q: Walk could, and records are wanted.
+func (q *Query) Lists() bool { return q.Walks() && !q.KeysOnly && len(q.End) > 0 }
+
+// spot is where a record belongs in a list's answer.
+type spot struct {
+	piece uint32
+	off   uint32
+}
+
+// List returns q's answer as fields with the given tag (one byte: number and wire type), in pieces
+// of about pieceBytes; no field spans two. The first piece starts with head, and the last one has
+// room for a few bytes more. It panics if q does not List.
+func (v *View) List(q *Query, tag byte, head []byte, pieceBytes int) (pieces [][]byte, count int64,
+	more bool, err error) {
+	return v.list(q, tag, head, pieceBytes, listWindow)
+}
+
+func (v *View) list(q *Query, tag byte, head []byte, pieceBytes, window int) (pieces [][]byte,
+	count int64, more bool, err error) {
+	if !q.Lists() {
+		panic(fmt.Sprintf("mvcc: list of a query with order %d, target %d", q.Order, q.Target))
+	}
+	rev, err := v.at(q.Rev)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	l := list{pieces: [][]byte{head}, tag: tag, pieceBytes: pieceBytes}
+	from, to, ok := bounds(q.Key, q.End)
+	for rest := q.Limit; ok; {
+		most := window
+		if q.Limit > 0 {
+			most = int(min(rest, int64(window)))
+		}
+		revs := l.revs[:0]
+		ok = false
+		span(v.tree, from, to, func(b *block, lo, hi int) bool {
+			for i := lo; i < hi; i++ {
+				found, live := b.liveAt(i, rev)
+				if !live {
+					continue
+				}
+				if len(revs) == most {
+					from, ok = b.key(i), true
+					return false
+				}
+				revs = append(revs, found.rev())
+			}
+			return true
+		})
+		l.revs = revs
+		if err := l.window(v); err != nil {
+			return nil, 0, false, err
+		}
+		if rest -= int64(len(revs)); q.Limit > 0 && rest == 0 {
+			break
+		}
+	}
+	count = v.count(q.Key, q.End, rev)
+	return l.pieces, count, q.Limit > 0 && count > q.Limit, nil
+}
+
+// list is an answer in the making.
+type list struct {
+	pieces     [][]byte // the last one is open until the next window
+	tag        byte
+	pieceBytes int
+	revs       []Rev // of the current window
+	lengths    []uint32
+	spots      []spot
+}
+
+// window adds the records at l.revs.
+func (l *list) window(v *View) error {
+	n := len(l.revs)
+	if cap(l.lengths) < n {
+		l.lengths, l.spots = make([]uint32, n), make([]spot, n)
+	}
+	l.lengths, l.spots = l.lengths[:n], l.spots[:n]
+	batch := v.snap.Batch(l.revs, l.lengths)
+	l.layOut()
+	err := batch.Read(func(i int, kv []byte) {
+		at := l.spots[i]
+		copy(l.pieces[at.piece][at.off:], kv)
+	})
+	if err != nil {
+		return fmt.Errorf("mvcc: list %d records: %w", n, err)
+	}
+	return nil
+}
+
+// layOut makes the pieces for the window, writes what stands before each record, and notes where
+// the records belong.
+func (l *list) layOut() {
+	open := len(l.pieces) - 1
+	piece := l.pieces[open]
+	for i := 0; i < len(l.lengths); {
+		// As many fields as fit into one piece, at least one.
+		size, end := len(piece), i
+		for ; end < len(l.lengths); end++ {
+			field := bytesSize(int(l.lengths[end]))
+			if size+field > l.pieceBytes && (end > i || size > 0) {
+				break
+			}
+			size += field
+		}
+		if size > cap(piece) {
+			piece = append(make([]byte, 0, size+spareBytes), piece...)
+		}
+		for ; i < end; i++ {
+			piece = append(piece, l.tag)
+			piece = binary.AppendUvarint(piece, uint64(l.lengths[i]))
+			l.spots[i] = spot{uint32(open), uint32(len(piece))}
+			piece = piece[:len(piece)+int(l.lengths[i])]
+		}
+		l.pieces[open] = piece
+		if i < len(l.lengths) {
+			l.pieces, open, piece = append(l.pieces, nil), open+1, nil
+		}
+	}
+}
