@@ -76,7 +76,9 @@ func TestDamageIsReportedOrHarmless(t *testing.T) {
 		require.Equal(t, wantLoaded, loaded)
 		require.Equal(t, want, records)
 	})
-	require.Equal(t, map[string]bool{".manifest": true, ".state": true, ".seg": true}, reported)
+	if !testing.Short() { // a short run draws too few cases to meet them all
+		require.Equal(t, map[string]bool{".manifest": true, ".state": true, ".seg": true}, reported)
+	}
 }
 
 // TestDamageAfterTheStartIsReported damages segments under a running log.

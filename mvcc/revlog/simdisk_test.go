@@ -136,5 +136,7 @@ func TestNoCrashLosesBothHistories(t *testing.T) {
 		require.NoError(t, m.log.Check())
 		require.NoError(t, m.disk.Check())
 	})
-	require.Len(t, seen, 3, "not every outcome was met")
+	if !testing.Short() { // a short run draws too few cases to meet them all
+		require.Len(t, seen, 3, "not every outcome was met")
+	}
 }
