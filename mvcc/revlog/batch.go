@@ -115,7 +115,7 @@ func (v *view) readRun(places []place, join reach, buf []byte, visit func(i int,
 		end = stop
 	}
 	if int64(cap(buf)) < end-start {
-		buf = make([]byte, end-start)
+		buf = make([]byte, end-start, max(end-start, 2*int64(cap(buf))))
 	}
 	buf = buf[:end-start]
 	if err := s.fetch(v.disk, buf, start); err != nil {
