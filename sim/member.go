@@ -43,6 +43,7 @@ type member struct {
 	waiting []owed
 	applied raft.Index
 	judged  uint64 // the turn that the oracles have looked at last
+	conduct conduct
 	// damaged says that stored bytes were altered by a fault, which excuses a refusal or a halt.
 	damaged bool
 	// failing is the number of syncs that were made to fail and not yet seen to: each demands a
@@ -219,10 +220,14 @@ func (m *member) turn(e *event) {
 		turn = append(turn, kv.Input{Kind: kv.InputAgain})
 	}
 	mono, wall := m.clock.read(w.now)
+	m.conduct.heard = 0
 	for i := range turn {
-		if turn[i].Kind == kv.InputTick {
+		switch turn[i].Kind {
+		case kv.InputTick:
 			turn[i].Mono, turn[i].Wall = mono, wall
 			m.tickDue = false
+		case kv.InputMessage:
+			w.oracle.hears(m, turn[i].Message)
 		}
 	}
 	w.counts.Turns++

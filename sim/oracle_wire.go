@@ -31,6 +31,8 @@ func (o *oracles) sent(m *member, msg *raft.Message) {
 		o.appends(m, msg)
 	case raft.MsgHeartbeat:
 		o.leads(m, msg.Term)
+	case raft.MsgPreVote:
+		o.canvasses(m, msg)
 	case raft.MsgVoteResp:
 		if !msg.Reject {
 			o.grants(m, msg)
@@ -38,6 +40,7 @@ func (o *oracles) sent(m *member, msg *raft.Message) {
 	case raft.MsgAppendResp:
 		if !msg.Reject {
 			o.acknowledges(m, msg)
+			o.repeats(m, msg)
 		}
 	}
 }
