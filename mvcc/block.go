@@ -220,9 +220,9 @@ func (b *block) insert(i int, key []byte, v version) {
 	if len(b.entries) == cap(b.entries) {
 		// Small steps: a block in use is mostly a little over half full, and append's doubling
 		// would leave a third of the index empty.
-		room := len(b.entries) + len(b.entries)/8 + 8
-		b.entries = append(make([]entry, 0, room), b.entries...)
-		b.heads = append(make([]uint64, 0, room), b.heads...)
+		room := len(b.entries) + len(b.entries)/16 + 4
+		b.entries = append(sized[entry](room), b.entries...)
+		b.heads = append(sized[uint64](cap(b.entries)), b.heads...)
 	}
 	b.entries = b.entries[:len(b.entries)+1]
 	copy(b.entries[i+1:], b.entries[i:])
@@ -239,11 +239,16 @@ func (b *block) insert(i int, key []byte, v version) {
 // growKeys makes room for n more bytes in the arena.
 func (b *block) growKeys(n int) {
 	if need := len(b.keys) + n; need > cap(b.keys) {
-		grown := make([]byte, len(b.keys), need+need/8+64)
-		copy(grown, b.keys)
-		b.keys = grown
+		b.keys = append(sized[byte](need+need/16), b.keys...)
+		if len(b.entries) > 0 { // or the prefix would keep the old arena in memory
+			b.prefix = b.key(0)[:len(b.prefix)]
+		}
 	}
 }
+
+// sized makes an empty slice with room for n, and for whatever more the allocator would give away
+// unused by rounding up.
+func sized[T any](n int) []T { return append([]T(nil), make([]T, n)...)[:0] }
 
 // oversized says whether b should be split.
 func (b *block) oversized(most int) bool {
@@ -255,9 +260,8 @@ func (b *block) oversized(most int) bool {
 func (b *block) clone(epoch uint64) *block {
 	c := *b
 	c.epoch = epoch
-	c.entries = make([]entry, len(b.entries), len(b.entries)+8)
-	copy(c.entries, b.entries)
-	c.heads = append(make([]uint64, 0, len(b.heads)+8), b.heads...)
+	c.entries = append(sized[entry](len(b.entries)+4), b.entries...)
+	c.heads = append(sized[uint64](cap(c.entries)), b.heads...)
 	c.pasts = append([]past(nil), b.pasts...)
 	return &c
 }
@@ -288,9 +292,9 @@ func (b *block) part(lo, hi int, epoch uint64) *block {
 		size += int(b.entries[i].size)
 	}
 	p := newBlock(epoch)
-	p.keys = make([]byte, 0, size+size/8+64)
-	p.entries = make([]entry, 0, hi-lo+8)
-	p.heads = make([]uint64, 0, hi-lo+8)
+	p.keys = sized[byte](size)
+	p.entries = sized[entry](hi - lo)
+	p.heads = sized[uint64](cap(p.entries))
 	p.take(b, lo, hi)
 	return p
 }
