@@ -70,9 +70,10 @@ type Engine struct {
 	scratch scratch
 }
 
-// Open loads the newest valid manifest and rebuilds the index from its segments. Damage below what
-// a manifest covers is a *DamageError, never a silent fallback that loses data: an older
-// generation is loaded only if the newest manifest file itself is torn (it was never completed).
+// Open loads the newest manifest and rebuilds the index from its segments. Damage of the manifest,
+// or below what it covers, is a *DamageError: there is no fallback to the older generation, whose
+// files are kept for other reasons (see package revlog). A manifest that was never completed has
+// another name, and is no manifest.
 func Open(disk diskio.Reader, opt Options) (*Engine, Loaded, error) {
 	log, found, err := revlog.Open(disk, revlog.Options{
 		Dir:          opt.Dir,
@@ -244,6 +245,14 @@ func (e *Engine) Pause() { e.log.Pause() }
 
 // Resume lets reclaim go on.
 func (e *Engine) Resume() { e.log.Resume() }
+
+// Superseded returns the bytes of files that were replaced by reclaim and stay only because a kept
+// checkpoint refers to them: two checkpoints give them back.
+func (e *Engine) Superseded() int64 { return e.log.Superseded() }
+
+// Unwritten is the number of bytes of changes that are not written yet, for flow control: it grows
+// without bound while the disk stalls.
+func (e *Engine) Unwritten() int64 { return e.log.Unwritten() }
 
 // Size returns the bytes of all files, and those that live records use.
 func (e *Engine) Size() (files, inUse int64) { return e.log.Size() }

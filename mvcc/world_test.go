@@ -69,7 +69,8 @@ func (p *pair) startCheckpoint() {
 }
 
 func (p *pair) finishCheckpoint(t require.TestingT) {
-	for p.engine.Checkpointing() {
+	for n := 0; p.engine.Checkpointing(); n++ {
+		require.Less(t, n, 10000, "the checkpoint does not end")
 		p.world.disk.queue = p.engine.Flush(p.world.disk.queue)
 		require.NotEmpty(t, p.world.disk.queue, "the checkpoint waits for nothing")
 		p.run(t, 1)

@@ -16,7 +16,7 @@ func (l *Log) Check() error {
 			len(l.segments), l.scanned)
 	}
 	var last Rev
-	var inUse, memory int64
+	var inUse, memory, kept int64
 	for i, s := range all {
 		if i < len(l.spans) && l.spans[i] != s.span {
 			return fmt.Errorf("revlog: span %d is not that of %s", i, s.name)
@@ -33,7 +33,17 @@ func (l *Log) Check() error {
 		}
 		last = s.last
 		inUse += s.live()
+		if s.sealed {
+			kept -= s.length
+		}
 		memory += s.memory()
+	}
+	for _, f := range l.files {
+		kept += f.length
+	}
+	if kept != l.superseded {
+		return fmt.Errorf("revlog: %d bytes of files are superseded, counted %d", kept,
+			l.superseded)
 	}
 	if w := l.rewrite; w != nil && w.before != l.before(w.from[0]) {
 		return fmt.Errorf("revlog: what lies before the reclaim of %v is %d, noted as %d",

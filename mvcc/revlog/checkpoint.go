@@ -1,8 +1,14 @@
 package revlog
 
-// Checkpoints, and which files the kept generations need. Two generations are kept: while a new
-// one is being made its predecessor must stay, and raft's log is kept from the older of the two, so
-// that a replay can start at either.
+// Checkpoints, and which files the kept generations need. Two durable generations are kept, though
+// a start loads the newest only, and one that is damaged is never passed over (see open.go). The
+// older one serves
+//   - raft's log, which is kept from it on: it says how far back entries are promised to followers
+//     and to receivers of a shipment;
+//   - a start, which learns from it that the newest was not installed from a shipment: an install
+//     leaves no predecessor, and only after one may the log end before the state;
+//   - people: it is whole, with all its files, and the log goes on from it, so that moving a newest
+//     manifest away that the disk has damaged gives a start that loses nothing.
 
 import (
 	"math"
@@ -122,6 +128,7 @@ func (l *Log) sweep() {
 			keep = append(keep, f)
 		} else {
 			l.graves = append(l.graves, grave{f.name, f.length, f.born, l.home.pins.epoch})
+			l.superseded -= f.length
 		}
 	}
 	if len(keep) < len(l.files) {

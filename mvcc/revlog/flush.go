@@ -32,8 +32,12 @@ func (l *Log) Flush(ops []diskio.Op) []diskio.Op {
 		p = l.renew
 	}
 	if p != nil && p.ticket == 0 {
-		if op, ok := p.next(l.opt.StepBytes); ok {
+		op, ok := p.next(l.opt.StepBytes)
+		if ok {
 			p.ticket = l.issue(&ops, op)
+		} else if l.behind == 0 {
+			panic(fmt.Sprintf("revlog: generation %d waits for %s, and nothing is being written",
+				p.gen.number, op.File))
 		}
 	}
 	if w := l.rewrite; w != nil && w.ticket == 0 && !l.paused {

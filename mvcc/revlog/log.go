@@ -28,13 +28,16 @@ type Log struct {
 	cache  cache
 	bytes  int64 // length of all sealed files, and of those given up but not removed
 	inUse  int64 // bytes of records that are not dead
+	// superseded counts the bytes of files that only kept generations still refer to.
+	superseded int64
 
 	newest, older *generation // the kept generations, nil if none
 	publish       *publisher  // running checkpoint
 	renew         *publisher  // publishes the loaded generation once more; goes first
 	known         bool        // newest is known to be durable (or there was none)
 	rewrite       *rewrite    // running reclaim
-	consider      bool        // reclaim may have something to do
+	purge         purge
+	consider      bool // reclaim may have something to do
 	paused        bool
 
 	files    []file  // segment files that exist or are being made
@@ -184,6 +187,19 @@ func (l *Log) Size() (files, inUse int64) {
 		}
 	}
 	return files, l.inUse
+}
+
+// Superseded returns the bytes of segment files that reclaim has replaced and that stay because
+// a kept generation refers to them. Two checkpoints give them back.
+func (l *Log) Superseded() int64 { return l.superseded }
+
+// Unwritten is the number of appended bytes that are not written yet, for flow control: it grows
+// without bound while the disk stalls.
+func (l *Log) Unwritten() (n int64) {
+	for _, s := range l.queue {
+		n += s.length - s.written
+	}
+	return n
 }
 
 // Err returns the error after which the log does nothing any more, nil while it works.

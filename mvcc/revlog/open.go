@@ -147,7 +147,8 @@ func readManifest(disk diskio.Reader, dir string, number uint64) (readGeneration
 	return readGeneration{g, lines}, nil
 }
 
-// bury notes the files that a kept generation needs, and queues the removal of all others.
+// bury notes the files that a kept generation needs, and queues the removal of all others. Of the
+// files that it notes, those that the newest generation does not name are superseded.
 func (l *Log) bury(f found) {
 	var keep []string
 	for _, g := range []*generation{l.newest, l.older} {
@@ -164,6 +165,11 @@ func (l *Log) bury(f found) {
 	for _, name := range keep {
 		needed[name] = true
 	}
+	if l.newest != nil {
+		for _, s := range l.newest.spans {
+			l.superseded -= s.length
+		}
+	}
 	for i, name := range f.others {
 		if !needed[name] {
 			l.graves = append(l.graves, free(name, f.lengths[i]))
@@ -173,6 +179,7 @@ func (l *Log) bury(f found) {
 		if id, suffix, _ := parseName(path.Base(name)); suffix == segmentSuffix {
 			l.files = append(l.files, file{id: id, name: name, length: f.lengths[i]})
 			l.bytes += f.lengths[i]
+			l.superseded += f.lengths[i]
 		}
 	}
 }

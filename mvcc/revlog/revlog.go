@@ -10,6 +10,9 @@
 // Files are not preallocated: diskio.Allocate writes zeros, which would double the bytes that
 // reach the device, and no append waits for a segment's file.
 //
+// Two generations are kept, the newest and the one before; a start loads the newest. What the older
+// one is for is said at checkpoint.go: raft's log is kept from it on.
+//
 // What it does not do: it does not know keys, and it does not decide which record is dead.
 package revlog
 

@@ -3,8 +3,8 @@ package revlog
 // Reclaim: neighbouring sealed segments are copied, without their dead records, into one segment of
 // the same range. The sources are read by operations, verified when they arrive, and copied within
 // the budget of Work; the output is written, synced, and then takes the sources' place in the list.
-// The sources' files stay until no generation and no pin refers to them, so nobody who reads
-// notices. A checkpoint that started before refers to the sources, the next one to the output.
+// The sources' files stay while a generation or a pin refers to them, so nobody who reads notices.
+// A checkpoint that started before refers to the sources, the next one to the output.
 //
 // Records that die while the copy runs are marked in the source as ever and, if they have been
 // copied already, in the output too: so the output's counters are right when it takes over.
@@ -12,7 +12,8 @@ package revlog
 // A dead tombstone is dropped only when no older segment still has a dead record in its file. Which
 // records are dead is known in memory only: a restart rebuilds the index from all that the files
 // hold, and an older version of the key whose tombstone is gone would live again. A tombstone that
-// must stay is held: it counts as live, and is looked at again when its segment is rewritten.
+// must stay is held: it counts as live, and is looked at again when its segment is rewritten. When
+// too many are held, a purge goes through all segments; see purge.go.
 
 import (
 	"fmt"
@@ -48,6 +49,7 @@ type rewrite struct {
 	asked    int64 // bytes of the read in flight
 	wantSync bool
 	before   past
+	purge    bool  // what is held has nothing left to hide
 	held     int64 // bytes of tombstones newly held, less those held before and dropped
 	ticket   diskio.Ticket
 	home     *household
@@ -90,12 +92,16 @@ func (l *Log) Work(budget int) (more bool) {
 	}
 	if l.rewrite == nil && l.consider {
 		l.consider = false
-		if run := l.choose(); run != nil {
+		run := l.purgeNext()
+		if run == nil {
+			run = l.choose()
+		}
+		if run != nil {
 			for _, s := range run {
 				s.rewriting = true
 			}
 			l.rewrite = &rewrite{dir: l.opt.Dir, from: run, home: l.home,
-				before: l.before(run[0])}
+				before: l.before(run[0]), purge: l.purge.running}
 			l.consider = true
 		}
 	}
@@ -163,9 +169,10 @@ func (w *rewrite) copy(nanos, step int64) (more bool) {
 		w.copied = s.table.rev(w.record)
 		b := w.data[off-w.start : end-w.start]
 		kind := RecordKind(b[20])
-		obsolete := s.isDead(w.record) || s.isHeld(w.record)
-		if obsolete && (kind != Tombstone || before == pastClean) {
-			if s.isHeld(w.record) {
+		held := s.isHeld(w.record)
+		obsolete := held || s.isDead(w.record)
+		if obsolete && (kind != Tombstone || before == pastClean || held && w.purge) {
+			if held {
 				w.held -= end - off
 			}
 			continue
@@ -300,6 +307,7 @@ func (l *Log) swap() {
 	for _, s := range w.from {
 		s.rewriting = false
 		l.memory -= s.memory()
+		l.superseded += s.length
 	}
 	l.inUse += w.held
 	rest := k + len(w.from)
@@ -307,6 +315,7 @@ func (l *Log) swap() {
 	l.spans = slices.Concat(l.spans[:k], spans, l.spans[rest:])
 	l.rewrite = nil
 	l.consider = true
+	l.sweep()
 }
 
 // Reclaiming says whether dead records are still being dropped from files.

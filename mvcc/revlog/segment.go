@@ -27,7 +27,8 @@ type segment struct {
 	deadRecords int
 	deadBytes   int64
 	held        []uint64 // bitmap of dead tombstones that must stay, see rewrite; nil while none
-	rewriting   bool     // source of the running reclaim
+	heldBytes   int64
+	rewriting   bool // source of the running reclaim
 }
 
 // newSegment starts a segment whose first record will be at first.
@@ -142,6 +143,8 @@ func (s *segment) hold(i int) {
 		s.held = append(s.held, 0)
 	}
 	s.held[i/64] |= 1 << (i % 64)
+	off, end := s.bounds(i)
+	s.heldBytes += end - off
 }
 
 // checkCounters compares the dead counters with the bitmap.
