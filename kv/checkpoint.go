@@ -18,14 +18,26 @@ func (n *Node) checkpoint() mvcc.Checkpoint {
 		State: n.state.encode()}
 }
 
-// checkpointDue says whether enough was applied since the last one, or somebody waits for one.
+// checkpointDue says whether enough was applied since the last one, somebody waits for one, or much
+// of the disk does: files that reclaim has replaced stay until two more checkpoints.
 func (n *Node) checkpointDue() bool {
 	lim := &n.cfg.Limits
-	since := int64(n.applied - n.checkpointApplied)
-	asked := since > 0 && len(n.defragments) > 0 &&
-		n.defragments[len(n.defragments)-1].index > n.checkpointApplied
-	return (asked || n.checkpointBytes >= lim.CheckpointBytes || since >= lim.CheckpointCount) &&
-		!n.store.Checkpointing()
+	last := len(n.defragments) - 1
+	return (n.checkpointBytes >= lim.CheckpointBytes ||
+		int64(n.applied-n.checkpointApplied) >= lim.CheckpointCount ||
+		last >= 0 && n.defragments[last].until > n.checkpoints ||
+		n.muchSuperseded()) && !n.store.Checkpointing()
+}
+
+// muchSuperseded says whether a quarter of the files, and at least a whole one, waits for
+// checkpoints only.
+func (n *Node) muchSuperseded() bool {
+	kept := n.store.Superseded()
+	if kept < n.cfg.Limits.DataSegmentBytes {
+		return false
+	}
+	files, _ := n.store.Size()
+	return 4*kept >= files
 }
 
 // checkpointNow begins a checkpoint unless the applied index is not durable here yet; then apply
@@ -36,6 +48,7 @@ func (n *Node) checkpointNow() bool {
 	}
 	n.store.StartCheckpoint(n.checkpoint())
 	n.checkpointBytes, n.checkpointApplied = 0, n.applied
+	n.checkpoints++
 	return true
 }
 
@@ -55,18 +68,50 @@ func (n *Node) compactLog() {
 	n.log.Compact(n.compacted)
 }
 
-// defragment hurries what goes on anyway: a checkpoint of all that is applied, and the reclaim of
-// what compactions have dropped. Nothing stops meanwhile.
+// defragment is a Defragment under way. It hurries what goes on anyway: the reclaim of what
+// compactions have dropped, and then the checkpoints that give its space back. Nothing stops
+// meanwhile.
+type defragment struct {
+	token Token
+	// until is how many checkpoints must have begun, the last of them being durable; 0 while there
+	// is something to reclaim. Invariant: it ascends in Node.defragments.
+	until uint64
+}
+
 func (n *Node) defragment(r *Request) {
-	n.defragments = append(n.defragments, waiter{token: r.Token, index: n.applied})
+	n.defragments = append(n.defragments, defragment{token: r.Token})
 	n.out.Again = true
 }
 
-// answerDefragments answers those whose checkpoint is durable once nothing is left to reclaim.
-func (n *Node) answerDefragments() {
-	newest, _ := n.store.Durable()
-	for len(n.defragments) > 0 && n.defragments[0].index <= raft.Index(newest) &&
-		!n.store.Compacting() {
+// advanceDefragments notes the end of the reclaim, and answers those whose checkpoints are durable:
+// two if anything was reclaimed from files that checkpoints name, else one that covers all that is
+// applied, which may be there already unless it was made before this start.
+func (n *Node) advanceDefragments() {
+	if len(n.defragments) == 0 {
+		return
+	}
+	if !n.store.Compacting() {
+		until := max(n.checkpoints, 1)
+		switch {
+		case n.store.Superseded() > 0:
+			until = n.checkpoints + 2
+		case n.applied > n.checkpointApplied:
+			until = n.checkpoints + 1
+		}
+		for i := range n.defragments {
+			d := &n.defragments[i]
+			if d.until == 0 {
+				d.until = until
+				n.out.Again = true
+			}
+			until = max(until, d.until)
+		}
+	}
+	durable := n.checkpoints
+	if durable > 0 && n.store.Checkpointing() {
+		durable-- // the one of a first start is not counted
+	}
+	for len(n.defragments) > 0 && n.defragments[0].until > 0 && n.defragments[0].until <= durable {
 		n.answer(n.defragments[0].token, OK, [][]byte{}, 0)
 		n.defragments = n.defragments[1:]
 	}

@@ -157,7 +157,7 @@ type Node struct {
 	fetches     []fetch    // raft's reads of old entries, on their way
 	fetchSeq    uint64
 	physical    []waiter // physical compactions that wait for reclaim
-	defragments []waiter // Defragments that wait for a checkpoint at their index, and for reclaim
+	defragments []defragment
 	transfer    transfer
 	shipping    []shipping // snapshots on their way to others
 	receiving   *receiving // the snapshot on its way here; nil if none
@@ -167,6 +167,7 @@ type Node struct {
 	// checkpointApplied.
 	checkpointBytes   int64
 	checkpointApplied raft.Index
+	checkpoints       uint64     // begun since the start
 	compacted         raft.Index // raft's log is dropped up to here
 	// early holds requests that came before the node was running.
 	early []Request

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -198,6 +199,28 @@ func TestDefragmentForcesACheckpoint(t *testing.T) {
 	require.Equal(t, OK, w.ask(0, MethodDefragment, &pb.DefragmentRequest{}, &res))
 	newest, _ := n.store.Durable()
 	require.Equal(t, uint64(n.applied), newest)
+	w.agree()
+}
+
+// Defragment gives back what a compaction has freed, though nothing new is applied.
+func TestDefragmentGivesTheDiskBack(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	var res pb.DefragmentResponse
+	for i := range 600 {
+		w.put(0, fmt.Sprint("k", i%3), strings.Repeat("v", 1000))
+	}
+	require.Equal(t, OK, w.ask(0, MethodDefragment, &pb.DefragmentRequest{}, &res))
+	n := w.members[0].driver.Node
+	before := n.State().FileBytes
+	var compacted pb.CompactionResponse
+	require.Equal(t, OK, w.ask(0, MethodCompact, &pb.CompactionRequest{Revision: 601,
+		Physical: true}, &compacted))
+	for range 2 {
+		require.Equal(t, OK, w.ask(0, MethodDefragment, &pb.DefragmentRequest{}, &res))
+		require.Zero(t, n.store.Superseded())
+		require.Less(t, n.State().FileBytes, before/10)
+	}
 	w.agree()
 }
 

@@ -305,7 +305,7 @@ func (n *Node) advance() {
 	}
 	more := n.store.Work(n.cfg.Limits.StepUnits)
 	n.answerPhysical()
-	n.answerDefragments()
+	n.advanceDefragments()
 	n.flush()
 	n.out.Again = n.out.Again || more || n.phase == running && !n.installing() &&
 		n.canApply()
