@@ -194,7 +194,7 @@ type State struct {
 	Keys      int64
 	FileBytes int64
 	LogBytes  int64
-	Pending   int // requests waiting for apply
+	Pending   int // writes that wait for apply and reads that wait for an index
 	Members   []Member
 	Version   string // cluster version, empty until decided
 	// Ready: recovery is durable, a leader is known, and this member has published itself.
@@ -207,7 +207,7 @@ func (n *Node) State() State {
 	s := State{
 		Raft: n.raft.Status(), Applied: n.applied, Revision: n.store.Revision(),
 		Compacted: n.store.Compacted(), Digest: n.digest(), Keys: n.store.Keys(),
-		FileBytes: files, LogBytes: n.log.Bytes(), Pending: n.proposals.unanswered,
+		FileBytes: files, LogBytes: n.log.Bytes(), Pending: n.proposals.unanswered + n.reads.waiting(),
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
 	}
 	s.Ready = n.phase == running && s.Raft.Leader != 0 && n.published()

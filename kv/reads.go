@@ -52,16 +52,21 @@ const readsPerWrite = 4
 
 // read queues a linearizable read.
 func (n *Node) read(r *Request) {
-	waiting := len(n.reads.fresh)
-	for i := range n.reads.rounds {
-		waiting += len(n.reads.rounds[i].reads)
-	}
-	if waiting >= readsPerWrite*n.cfg.Limits.MaxPending {
+	if n.reads.waiting() >= readsPerWrite*n.cfg.Limits.MaxPending {
 		n.answer(r.Token, ErrTooManyRequests, nil, 0)
 		return
 	}
 	n.reads.fresh = append(n.reads.fresh, readRequest{token: r.Token, method: r.Method,
 		raw: r.Raw, deadline: n.mono + n.requestTimeout()})
+}
+
+// waiting counts the reads without an answer.
+func (rs *reads) waiting() int {
+	count := len(rs.fresh)
+	for i := range rs.rounds {
+		count += len(rs.rounds[i].reads)
+	}
+	return count
 }
 
 // askReads starts a round for the reads that have gathered. A round or its answer may be lost: when
