@@ -32,10 +32,11 @@ type Input struct {
 	View    ViewID
 }
 
-// Method is a request's RPC.
+// Method is a request's RPC. The numbers are part of the log's format: they never change.
 type Method uint8
 
-// The methods. Reads are Range, read-only Txn, MemberList, HashKV, Hash and Status.
+// The methods. Reads are Range, read-only Txn, MemberList, HashKV, Hash, Status and those of leases
+// that only ask.
 const (
 	_ Method = iota
 	MethodRange
@@ -49,6 +50,36 @@ const (
 	MethodHashKV
 	MethodMoveLeader
 	MethodDefragment
+	MethodLeaseGrant
+	MethodLeaseRevoke
+	MethodLeaseKeepAlive
+	MethodLeaseTimeToLive
+	MethodLeaseLeases
+	MethodMemberAdd
+	MethodMemberRemove
+	MethodMemberUpdate
+	MethodMemberPromote
+	MethodAlarm
+	MethodDowngrade
+	MethodRangeStream
+	MethodSnapshot
+	MethodAuthEnable
+	MethodAuthDisable
+	MethodAuthStatus
+	MethodAuthenticate
+	MethodUserAdd
+	MethodUserGet
+	MethodUserList
+	MethodUserDelete
+	MethodUserChangePassword
+	MethodUserGrantRole
+	MethodUserRevokeRole
+	MethodRoleAdd
+	MethodRoleGet
+	MethodRoleList
+	MethodRoleDelete
+	MethodRoleGrantPermission
+	MethodRoleRevokePermission
 	NumMethods
 )
 
@@ -61,6 +92,22 @@ type Request struct {
 	Token  Token
 	Method Method
 	Raw    []byte
+	// Identity is who asks, nil if the client did not say.
+	Identity *Identity
+	// Random is drawn by the edge for the methods that make something nobody may guess: lease IDs
+	// and tokens. Zero for all others.
+	Random [2]uint64
+}
+
+// Identity is what a client says, or has proved, of itself.
+type Identity struct {
+	// Token is a simple token as the client sent it; the node knows whose it is. Empty if the edge
+	// has verified User by itself.
+	Token string
+	// User is a name that the edge has verified: a certificate's common name, or the subject of a
+	// signed token, made at auth revision Revision (0: not from a token).
+	User     string
+	Revision uint64
 }
 
 // ViewID names a granted view.

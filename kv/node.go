@@ -152,6 +152,7 @@ type Node struct {
 
 	proposals   proposals
 	reads       reads
+	asks        asks
 	views       views
 	apply       *execution // an entry that needs more than one step; nil otherwise
 	fetches     []fetch    // raft's reads of old entries, on their way
@@ -207,7 +208,8 @@ func (n *Node) State() State {
 	s := State{
 		Raft: n.raft.Status(), Applied: n.applied, Revision: n.store.Revision(),
 		Compacted: n.store.Compacted(), Digest: n.digest(), Keys: n.store.Keys(),
-		FileBytes: files, LogBytes: n.log.Bytes(), Pending: n.proposals.unanswered + n.reads.waiting(),
+		FileBytes: files, LogBytes: n.log.Bytes(),
+		Pending: n.proposals.unanswered + n.reads.waiting(),
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
 	}
 	s.Ready = n.phase == running && s.Raft.Leader != 0 && n.published()
@@ -269,6 +271,10 @@ func equalStrings(a, b []string) bool {
 func (n *Node) answer(token Token, code Code, body [][]byte, index raft.Index) {
 	if token == 0 {
 		return // an internal request
+	}
+	if token&remoteToken != 0 {
+		n.answerRemote(token, code, body)
+		return
 	}
 	n.out.Answers = append(n.out.Answers, Answer{Token: token, Code: code, Body: body,
 		Index: index, Revision: n.store.Revision()})

@@ -80,6 +80,10 @@ func (n *Node) message(m *raft.Message) {
 		if n.wellFormed(m) {
 			n.raft.Receive(*m)
 		}
+	case raft.MsgAsk:
+		n.receiveAsk(m)
+	case raft.MsgTell:
+		n.receiveTell(m)
 	default:
 		n.raft.Receive(*m)
 	}
@@ -281,6 +285,7 @@ func (n *Node) tick(in *Input) {
 	n.raft.Tick(n.wall)
 	n.tickProposals()
 	n.tickReads()
+	n.tickAsks()
 	n.tickShipping()
 	n.tickReceiving()
 	n.watchTransfer()
@@ -292,6 +297,7 @@ func (n *Node) advance() {
 	n.start()
 	if n.phase == running {
 		n.noticeLeader()
+		n.sendAsks()
 		n.proposeWaiting()
 		n.askReads()
 		n.install()
@@ -366,6 +372,7 @@ func (n *Node) noticeLeader() {
 	}
 	if leader != n.leader || term != n.term {
 		n.reproposeAll()
+		n.askAll()
 		n.out.Again = n.out.Again || leader != 0
 	}
 	n.leader, n.term, n.role = leader, term, role

@@ -75,8 +75,9 @@ type Snapshot struct {
 // MessageType is the closed set of what members say to one another.
 type MessageType uint8
 
-// The messages. The snapshot messages carry what the state machine ships; Raft itself never sees
-// them, it only learns of a transfer's end through SnapshotSent and Restore.
+// The messages. The snapshot messages carry what the state machine ships, MsgAsk and MsgTell what
+// its members ask one another; Raft itself never sees them, it only learns of a transfer's end
+// through SnapshotSent and Restore.
 const (
 	_                MessageType = iota
 	MsgPreVote                   // would you vote for me in Term (my term plus one)?
@@ -94,6 +95,8 @@ const (
 	MsgSnapshotOffer             // state machine: header of a transfer (Index, LogTerm, Data)
 	MsgSnapshotChunk             // state machine: a piece of a transfer (Data)
 	MsgSnapshotAck               // state machine: how far a transfer has come, or Reject
+	MsgAsk                       // state machine: a request for the leader (Read, Data)
+	MsgTell                      // state machine: the answer to the MsgAsk named by Read
 	NumMessageTypes
 )
 
@@ -122,7 +125,7 @@ type Message struct {
 	// Transfer, in a MsgVote: the leader asked for this campaign; do not refuse it for hearing a
 	// leader.
 	Transfer bool
-	Data     []byte // snapshot messages: content; immutable for ever
+	Data     []byte // of the state machine's messages: content; immutable for ever
 }
 
 // Append is what must go to the durable log, in this order: cut the log after the entry before

@@ -89,7 +89,8 @@ func (c *call) wait(ctx context.Context) bool {
 // desk finds the call of a token. It belongs to the loop.
 //
 // A token is a slot's number and the slot's generation, so that an answer that comes twice, or
-// after the sweep, meets a generation that is gone and falls on the floor.
+// after the sweep, meets a generation that is gone and falls on the floor. The highest bit stays
+// zero: the node keeps it for itself.
 type desk struct {
 	slots []slot
 	free  []uint32
@@ -110,7 +111,7 @@ func (d *desk) admit(c *call) kv.Token {
 		d.slots = append(d.slots, slot{})
 	}
 	s := &d.slots[n]
-	s.generation++
+	s.generation = (s.generation + 1) & (1<<31 - 1)
 	s.call = c
 	return kv.Token(uint64(s.generation)<<32 | uint64(n))
 }

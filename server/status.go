@@ -1,6 +1,7 @@
 // Outcomes on the wire: the gRPC code and the text that etcd's clients compare. The texts are kv's;
-// the codes are here, because only the edge knows gRPC. Two codes look wrong and are right: etcd
-// itself sends them as Unknown.
+// the codes are here, because only the edge knows gRPC. What has no code of its own goes out as
+// Unknown, as with etcd; two that look wrong are among them and are right: too many requests, and
+// not enough started members.
 package server
 
 import (
@@ -16,27 +17,38 @@ func grpcCode(c kv.Code) codes.Code {
 	case kv.OK:
 		return codes.OK
 	case kv.ErrEmptyKey, kv.ErrKeyNotFound, kv.ErrValueProvided, kv.ErrLeaseProvided,
-		kv.ErrTooManyOps, kv.ErrDuplicateKey, kv.ErrInvalidSortOption, kv.ErrRequestTooLarge:
+		kv.ErrTooManyOps, kv.ErrDuplicateKey, kv.ErrInvalidSortOption, kv.ErrRequestTooLarge,
+		kv.ErrBadPeerURLs, kv.ErrWrongVersionFormat, kv.ErrInvalidVersion, kv.ErrUserEmpty,
+		kv.ErrRoleEmpty, kv.ErrAuthFailed, kv.ErrPermissionMissing, kv.ErrAuthManagement,
+		kv.ErrAuthOld:
 		return codes.InvalidArgument
-	case kv.ErrCompacted, kv.ErrFutureRev:
+	case kv.ErrCompacted, kv.ErrFutureRev, kv.ErrLeaseTTLTooLarge:
 		return codes.OutOfRange
 	case kv.ErrNoSpace:
 		return codes.ResourceExhausted
-	case kv.ErrLeaseNotFound:
+	case kv.ErrLeaseNotFound, kv.ErrMemberNotFound:
 		return codes.NotFound
 	case kv.ErrNoLeader, kv.ErrLeaderChanged, kv.ErrStopped, kv.ErrTimeout,
-		kv.ErrTimeoutLeaderFail, kv.ErrTimeoutConnLost:
+		kv.ErrTimeoutLeaderFail, kv.ErrTimeoutConnLost, kv.ErrTimeoutApplied, kv.ErrUnhealthy:
 		return codes.Unavailable
-	case kv.ErrNotLeader, kv.ErrNotLearner, kv.ErrBadTransferee:
+	case kv.ErrNotLeader, kv.ErrNotLearner, kv.ErrBadTransferee, kv.ErrLeaseExists,
+		kv.ErrMemberExists, kv.ErrPeerURLExists, kv.ErrNotALearner, kv.ErrLearnerNotReady,
+		kv.ErrTooManyLearners, kv.ErrVersionUnknown, kv.ErrDowngrading, kv.ErrRootUserMissing,
+		kv.ErrRootRoleMissing, kv.ErrUserExists, kv.ErrUserNotFound, kv.ErrRoleExists,
+		kv.ErrRoleNotFound, kv.ErrRoleNotGranted, kv.ErrPermissionNotGranted, kv.ErrAuthDisabled:
 		return codes.FailedPrecondition
 	case kv.ErrDeadline:
 		return codes.DeadlineExceeded
-	case kv.ErrDamaged:
+	case kv.ErrDamaged, kv.ErrCorrupt:
 		return codes.DataLoss
 	case kv.ErrMalformed:
 		return codes.Internal
-	case kv.ErrTooManyRequests, kv.ErrTransferTimeout:
-		return codes.Unknown
+	case kv.ErrPermissionDenied:
+		return codes.PermissionDenied
+	case kv.ErrInvalidToken:
+		return codes.Unauthenticated
+	case kv.ErrSortUnsupported, kv.ErrFilterUnsupported:
+		return codes.Unimplemented
 	}
 	return codes.Unknown
 }

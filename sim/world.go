@@ -246,7 +246,7 @@ func describeMessage(m *raft.Message) string {
 func messageName(t raft.MessageType) string {
 	names := [...]string{"?", "prevote", "prevote-resp", "vote", "vote-resp", "append",
 		"append-resp", "heartbeat", "heartbeat-resp", "timeout-now", "propose", "read-index",
-		"read-index-resp", "snapshot-offer", "snapshot-chunk", "snapshot-ack"}
+		"read-index-resp", "snapshot-offer", "snapshot-chunk", "snapshot-ack", "ask", "tell"}
 	if int(t) < len(names) {
 		return names[t]
 	}
