@@ -25,7 +25,8 @@ type Effects struct {
 }
 
 // Answer is the outcome of one request. When Code is OK, the pieces of Body, one after the other,
-// are the protobuf response message in wire form.
+// are the protobuf response message in wire form. Pieces that a Read borrowed from its scratch's
+// Buffers are the answer's alone.
 type Answer struct {
 	Token Token
 	Code  Code

@@ -74,10 +74,11 @@ func (n *Node) endView(id ViewID) {
 	panic(fmt.Sprintf("kv: view %d ended more often than it was granted", id))
 }
 
-// Run evaluates the read. It may take long and runs on any goroutine. A Code of ErrDamaged says
-// that stored bytes were found damaged; Body then holds the words for the log.
-func (r *Read) Run() Answer {
-	body, err := r.run()
+// Run evaluates the read. It may take long and runs on any goroutine; scratch is its own meanwhile.
+// A Code of ErrDamaged says that stored bytes were found damaged; Body then holds the words for the
+// log.
+func (r *Read) Run(scratch *mvcc.Scratch) Answer {
+	body, err := r.run(scratch)
 	a := Answer{Token: r.Token, Body: body, Revision: r.header.Revision}
 	if err == nil {
 		return a
@@ -91,14 +92,14 @@ func (r *Read) Run() Answer {
 	return a
 }
 
-func (r *Read) run() ([][]byte, error) {
+func (r *Read) run(scratch *mvcc.Scratch) ([][]byte, error) {
 	switch r.method {
 	case MethodRange:
 		var req rangeRequest
 		if err := parseRange(r.raw, &req); err != nil {
 			return nil, err
 		}
-		return r.list(&req.query)
+		return r.list(&req.query, scratch)
 	case MethodTxn:
 		var t txnRequest
 		if err := parseTxn(r.raw, &t, 0); err != nil {
@@ -119,9 +120,10 @@ const fieldKVs = 2<<3 | byte(protowire.BytesType)
 
 // list writes a RangeResponse. In natural order it goes piece by piece, so that only the answer
 // itself is ever held whole.
-func (r *Read) list(q *mvcc.Query) ([][]byte, error) {
+func (r *Read) list(q *mvcc.Query, scratch *mvcc.Scratch) ([][]byte, error) {
 	if q.Lists() {
-		body, count, more, err := r.view.List(q, fieldKVs, appendHeader(nil, r.header), gatherBytes)
+		body, count, more, err := r.view.List(q, fieldKVs, appendHeader(nil, r.header),
+			gatherBytes, scratch)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 )
 
@@ -131,7 +132,7 @@ func (m *member) Send(msg raft.Message) {
 func (m *member) Answer(a Answer) { m.world.answers[a.Token] = a }
 
 func (m *member) Read(r Read) {
-	m.world.answers[r.Token] = r.Run()
+	m.world.answers[r.Token] = r.Run(&mvcc.Scratch{})
 	m.inbox = append(m.inbox, Input{Kind: InputViewEnd, View: r.View})
 }
 

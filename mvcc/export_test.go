@@ -19,5 +19,5 @@ func (e *Engine) Trimming() bool { return e.compact.running }
 // ListBy is List with a window of so many keys.
 func (v *View) ListBy(q *Query, tag byte, head []byte, pieceBytes, window int) (pieces [][]byte,
 	count int64, more bool, err error) {
-	return v.list(q, tag, head, pieceBytes, window)
+	return v.list(q, tag, head, pieceBytes, window, &Scratch{})
 }

@@ -7,11 +7,15 @@ package mvcc
 // without reading it. So the answer's place for each record is laid out first, and then files are
 // read once, front to back, through one buffer: each record is verified and copied to its place.
 //
-// A list goes in windows, so that what it needs beside the answer stays small.
+// A list goes in windows, so that what it needs beside the answer stays small. That, and the
+// answer's memory, it may borrow: clearing and collecting a list's memory costs as much as reading
+// its records.
 
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/detcd/detcd/mvcc/revlog"
 )
 
 // listWindow is the number of keys that are laid out at a time; each takes about 60 bytes then.
@@ -23,6 +27,36 @@ const spareBytes = 32
 // Lists says whether List can answer q: Walk could, and records are wanted.
 func (q *Query) Lists() bool { return q.Walks() && !q.KeysOnly && len(q.End) > 0 }
 
+// lentBytes is the size from which a piece of an answer is worth borrowing.
+const lentBytes = 8 << 10
+
+// Buffers lends memory for the pieces of answers.
+type Buffers interface {
+	// Take returns a slice without content that has room for size bytes at least. It belongs to
+	// the answer; whoever has sent that may use it again.
+	Take(size int) []byte
+}
+
+// Scratch is what lists borrow: working space that one List after the other uses, and buffers for
+// their answers. The zero value works; Buffers nil means that answers get memory of their own. Only
+// one List may use it at a time.
+type Scratch struct {
+	Buffers Buffers
+
+	revs    []Rev
+	lengths []uint32
+	spots   []spot
+	records revlog.Scratch
+}
+
+// room returns an empty slice for size bytes of an answer.
+func (s *Scratch) room(size int) []byte {
+	if s.Buffers != nil && size >= lentBytes {
+		return s.Buffers.Take(size)
+	}
+	return make([]byte, 0, size)
+}
+
 // spot is where a record belongs in a list's answer.
 type spot struct {
 	piece uint32
@@ -32,13 +66,13 @@ type spot struct {
 // List returns q's answer as fields with the given tag (one byte: number and wire type), in pieces
 // of about pieceBytes; no field spans two. The first piece starts with head, and the last one has
 // room for a few bytes more. It panics if q does not List.
-func (v *View) List(q *Query, tag byte, head []byte, pieceBytes int) (pieces [][]byte, count int64,
-	more bool, err error) {
-	return v.list(q, tag, head, pieceBytes, listWindow)
+func (v *View) List(q *Query, tag byte, head []byte, pieceBytes int, scratch *Scratch) (
+	pieces [][]byte, count int64, more bool, err error) {
+	return v.list(q, tag, head, pieceBytes, listWindow, scratch)
 }
 
-func (v *View) list(q *Query, tag byte, head []byte, pieceBytes, window int) (pieces [][]byte,
-	count int64, more bool, err error) {
+func (v *View) list(q *Query, tag byte, head []byte, pieceBytes, window int, scratch *Scratch) (
+	pieces [][]byte, count int64, more bool, err error) {
 	if !q.Lists() {
 		panic(fmt.Sprintf("mvcc: list of a query with order %d, target %d", q.Order, q.Target))
 	}
@@ -46,14 +80,14 @@ func (v *View) list(q *Query, tag byte, head []byte, pieceBytes, window int) (pi
 	if err != nil {
 		return nil, 0, false, err
 	}
-	l := list{pieces: [][]byte{head}, tag: tag, pieceBytes: pieceBytes}
+	l := list{pieces: [][]byte{head}, tag: tag, pieceBytes: pieceBytes, scratch: scratch}
 	from, to, ok := bounds(q.Key, q.End)
 	for rest := q.Limit; ok; {
 		most := window
 		if q.Limit > 0 {
 			most = int(min(rest, int64(window)))
 		}
-		revs := l.revs[:0]
+		revs := scratch.revs[:0]
 		ok = false
 		span(v.tree, from, to, func(b *block, lo, hi int) bool {
 			for i := lo; i < hi; i++ {
@@ -69,7 +103,7 @@ func (v *View) list(q *Query, tag byte, head []byte, pieceBytes, window int) (pi
 			}
 			return true
 		})
-		l.revs = revs
+		scratch.revs = revs
 		if err := l.window(v); err != nil {
 			return nil, 0, false, err
 		}
@@ -86,22 +120,21 @@ type list struct {
 	pieces     [][]byte // the last one is open until the next window
 	tag        byte
 	pieceBytes int
-	revs       []Rev // of the current window
-	lengths    []uint32
-	spots      []spot
+	scratch    *Scratch // its lists are those of the current window
 }
 
-// window adds the records at l.revs.
+// window adds the records at scratch.revs.
 func (l *list) window(v *View) error {
-	n := len(l.revs)
-	if cap(l.lengths) < n {
-		l.lengths, l.spots = make([]uint32, n), make([]spot, n)
+	s := l.scratch
+	n := len(s.revs)
+	if cap(s.lengths) < n {
+		s.lengths, s.spots = make([]uint32, n), make([]spot, n)
 	}
-	l.lengths, l.spots = l.lengths[:n], l.spots[:n]
-	batch := v.snap.Batch(l.revs, l.lengths)
+	s.lengths, s.spots = s.lengths[:n], s.spots[:n]
+	batch := v.snap.Batch(s.revs, s.lengths, &s.records)
 	l.layOut()
 	err := batch.Read(func(i int, kv []byte) {
-		at := l.spots[i]
+		at := s.spots[i]
 		copy(l.pieces[at.piece][at.off:], kv)
 	})
 	if err != nil {
@@ -113,29 +146,29 @@ func (l *list) window(v *View) error {
 // layOut makes the pieces for the window, writes what stands before each record, and notes where
 // the records belong.
 func (l *list) layOut() {
-	open := len(l.pieces) - 1
+	open, lengths, spots := len(l.pieces)-1, l.scratch.lengths, l.scratch.spots
 	piece := l.pieces[open]
-	for i := 0; i < len(l.lengths); {
+	for i := 0; i < len(lengths); {
 		// As many fields as fit into one piece, at least one.
 		size, end := len(piece), i
-		for ; end < len(l.lengths); end++ {
-			field := bytesSize(int(l.lengths[end]))
+		for ; end < len(lengths); end++ {
+			field := bytesSize(int(lengths[end]))
 			if size+field > l.pieceBytes && (end > i || size > 0) {
 				break
 			}
 			size += field
 		}
 		if size > cap(piece) {
-			piece = append(make([]byte, 0, size+spareBytes), piece...)
+			piece = append(l.scratch.room(size+spareBytes), piece...)
 		}
 		for ; i < end; i++ {
 			piece = append(piece, l.tag)
-			piece = binary.AppendUvarint(piece, uint64(l.lengths[i]))
-			l.spots[i] = spot{uint32(open), uint32(len(piece))}
-			piece = piece[:len(piece)+int(l.lengths[i])]
+			piece = binary.AppendUvarint(piece, uint64(lengths[i]))
+			spots[i] = spot{uint32(open), uint32(len(piece))}
+			piece = piece[:len(piece)+int(lengths[i])]
 		}
 		l.pieces[open] = piece
-		if i < len(l.lengths) {
+		if i < len(lengths) {
 			l.pieces, open, piece = append(l.pieces, nil), open+1, nil
 		}
 	}

@@ -106,13 +106,13 @@ func TestInboxWakesASleeperExactlyOnce(t *testing.T) {
 func TestCodecPassesBytesThrough(t *testing.T) {
 	c := &call{}
 	in := mem.BufferSlice{mem.SliceBuffer("ab"), mem.SliceBuffer("c")}
-	require.NoError(t, codec{}.Unmarshal(in, c))
+	require.NoError(t, codec{newAnswerPool()}.Unmarshal(in, c))
 	require.Equal(t, "abc", string(c.raw))
 	c.reply = [][]byte{[]byte("x"), nil, []byte("yz")}
-	out, err := codec{}.Marshal(c)
+	out, err := codec{newAnswerPool()}.Marshal(c)
 	require.NoError(t, err)
 	require.Equal(t, "xyz", string(out.Materialize()))
-	_, err = codec{}.Marshal(3)
+	_, err = codec{newAnswerPool()}.Marshal(3)
 	require.Error(t, err)
 }
 

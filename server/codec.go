@@ -2,9 +2,10 @@
 // they already are.
 //
 // A request's bytes are copied once, out of the transport's pooled buffers into the slice that
-// becomes the log's payload. A reply's pieces are handed to the transport as they are; they are
-// immutable for ever, so nothing is counted and nothing returned. Messages of the cold services
-// (health, alarms) are ordinary protobuf.
+// becomes the log's payload. A reply's pieces are handed to the transport as they are. Most are
+// immutable for ever, so nothing is counted and nothing returned; those that a list borrowed go
+// back when the transport has written them. Messages of the cold services (health, alarms) are
+// ordinary protobuf.
 package server
 
 import (
@@ -14,19 +15,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-type codec struct{}
+type codec struct{ answers *answerPool }
 
 // Name is the content subtype that clients ask for.
-func (codec) Name() string { return "proto" }
+func (c codec) Name() string { return "proto" }
 
 // Marshal returns the wire form of v.
-func (codec) Marshal(v any) (mem.BufferSlice, error) {
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *call:
 		out := make(mem.BufferSlice, 0, len(m.reply))
 		for _, piece := range m.reply {
 			if len(piece) > 0 {
-				out = append(out, mem.SliceBuffer(piece))
+				out = append(out, c.answers.buffer(piece))
 			}
 		}
 		return out, nil
@@ -41,7 +42,7 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 }
 
 // Unmarshal fills v from the wire form.
-func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *call:
 		m.raw = data.Materialize()

@@ -31,10 +31,10 @@ const (
 	maxWorkers    = 4096
 )
 
-func grpcOptions(c *Config) []grpc.ServerOption {
+func grpcOptions(c *Config, answers *answerPool) []grpc.ServerOption {
 	maxStreams := min(c.MaxConcurrentStreams, math.MaxUint32)
 	opts := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(codec{}),
+		grpc.ForceServerCodecV2(codec{answers}),
 		grpc.MaxRecvMsgSize(int(c.MaxRequestBytes) + grpcOverheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -63,7 +63,7 @@ func grpcOptions(c *Config) []grpc.ServerOption {
 
 // newGRPC returns the server with every service that exists.
 func newGRPC(c *Config, l *loop) *grpc.Server {
-	s := grpc.NewServer(grpcOptions(c)...)
+	s := grpc.NewServer(grpcOptions(c, l.answers)...)
 	svc := &service{
 		loop:     l,
 		statuses: newStatuses(),

@@ -40,6 +40,7 @@ type loop struct {
 	driver  kv.Driver
 	inbox   *inbox
 	calls   *callPool
+	answers *answerPool
 	limits  kv.Limits
 	cluster uint64 // the cluster's id
 	tick    time.Duration
@@ -66,6 +67,7 @@ func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration) *loo
 		log:     log,
 		inbox:   newInbox(),
 		calls:   newCallPool(),
+		answers: newAnswerPool(),
 		limits:  cfg.Limits,
 		cluster: cfg.Cluster,
 		tick:    time.Duration(cfg.TickNanos),
@@ -246,7 +248,9 @@ func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
 	}
 	if c.granted {
 		view := c.read.View
-		c.answer = c.read.Run()
+		scratch := l.answers.scratch()
+		c.answer = c.read.Run(scratch)
+		l.answers.giveScratch(scratch)
 		l.inbox.viewEnd(view)
 	}
 	return true

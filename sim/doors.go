@@ -119,7 +119,7 @@ func (m *member) evaluate(e *event) {
 		return
 	}
 	var a kv.Answer
-	if failed := guard(func() { a = g.read.Run() }); failed != "" {
+	if failed := guard(func() { a = g.read.Run(&w.scratch) }); failed != "" {
 		w.fail(OraclePanic, "member %d: panic in a read: %s", m.index, failed)
 		return
 	}

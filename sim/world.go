@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/netsim"
 	"github.com/detcd/detcd/raft"
 )
@@ -22,6 +23,7 @@ type world struct {
 	calls   []*call
 	letters slab[letter]
 	reads   slab[grantedRead]
+	scratch mvcc.Scratch // of all reads, one after the other
 	faults  []faultState // beside plan.Faults
 	waiting []int        // faults that wait for an election, by index
 	oracle  oracles

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,13 +36,16 @@ func mutantsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "mutants", Short: "Measure the simulator: plant known bugs and hunt for them",
 		Long: "Each patch of " + mutantsDir + " is applied alone to a scratch copy of the " +
-			"repository, built, and hunted with the very configuration of clean runs.",
+			"repository, built, and hunted with the very configuration of clean runs. It counts as " +
+			"caught when an oracle that its head names fires from most of the starts.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return o.run() },
 	}
 	c.Flags().StringSliceVar(&o.only, "only", nil, "ids of the bugs to plant; all if empty")
-	c.Flags().StringSliceVar(&o.starts, "starts", []string{"1"}, "first seeds of the hunts")
-	c.Flags().Uint64Var(&o.seeds, "seeds", 1000, "seeds of each hunt at most")
+	c.Flags().StringSliceVar(&o.starts, "starts", nil,
+		"first seeds of the hunts (default: three, made of the commit's hash)")
+	c.Flags().Uint64Var(&o.seeds, "seeds", 0, "seeds of each hunt at most "+
+		"(default: 1000, for rare bugs 10000)")
 	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at the same time")
 	c.Flags().BoolVar(&o.check, "check", false, "only verify that every patch applies and builds")
 	c.Flags().StringVar(&o.repo, "repo", ".", "the repository's root")
@@ -50,7 +55,7 @@ func mutantsCommand() *cobra.Command {
 }
 
 func (o *mutantsOptions) run() (err error) {
-	starts, err := parseSeeds(o.starts)
+	starts, err := o.firstSeeds()
 	if err != nil {
 		return err
 	}
@@ -73,6 +78,8 @@ func (o *mutantsOptions) run() (err error) {
 		return err
 	}
 	broken, missed := 0, 0
+	var needed []uint64
+	fmt.Printf("hunting from %v\n", starts)
 	fmt.Printf("%-6s %-22s %-11s %-9s %-9s %-17s %s\n", "id", "class", "rarity", "verdict",
 		"oracle", "seeds needed", "time")
 	for i := range all {
@@ -91,61 +98,105 @@ func (o *mutantsOptions) run() (err error) {
 		if err != nil {
 			return err
 		}
-		if !h.caught {
+		if !h.caught() {
 			missed++
 		}
+		needed = append(needed, h.needed...)
 		fmt.Println(h.line(m))
 		if err := os.Remove(binary); err != nil {
 			return err
 		}
 	}
 	fmt.Printf("%d planted, %d broken, %d missed\n", len(all), broken, missed)
+	if len(needed) > 0 {
+		slices.Sort(needed)
+		fmt.Printf("median of all hunts: %s seeds\n", seedsText(needed[len(needed)/2]))
+	}
 	if broken+missed > 0 {
 		return errFound
 	}
 	return nil
 }
 
-func parseSeeds(texts []string) ([]uint64, error) {
-	var all []uint64
-	for _, t := range texts {
+// firstSeeds are the starts that were asked for, or three that nobody could choose: they are made
+// of the commit's hash.
+func (o *mutantsOptions) firstSeeds() (all []uint64, err error) {
+	for _, t := range o.starts {
 		n, err := strconv.ParseUint(t, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("start %q is no seed", t)
 		}
 		all = append(all, n)
 	}
-	return all, nil
+	if len(all) > 0 {
+		return all, nil
+	}
+	commit := "HEAD"
+	if o.commit != "" {
+		commit = o.commit
+	}
+	hash, err := output(o.repo, "git", "rev-parse", "--short=8", commit)
+	if err != nil {
+		return nil, fmt.Errorf("no starts given, and none to be made: %w", err)
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(hash))[:8], 16, 64)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s: %w", hash, err)
+	}
+	return []uint64{n, n + 1_000_000, n + 2_000_000}, nil
+}
+
+// never, as a number of seeds, says that a hunt caught nothing.
+const never = math.MaxUint64
+
+func seedsText(needed uint64) string {
+	if needed == never {
+		return "-"
+	}
+	return strconv.FormatUint(needed, 10)
 }
 
 // hunted is what the hunts for one bug found.
 type hunted struct {
-	caught  bool // in every hunt, by an expected oracle
-	oracles []sim.Oracle
-	needed  []string // per start: seeds until the catch, or a dash
-	message string
-	took    time.Duration
+	needed   []uint64     // per start: seeds until the first failure, or never
+	oracles  []sim.Oracle // that fired
+	expected int          // hunts that ended with an oracle that may catch the bug
+	message  string
+	took     time.Duration
+}
+
+// caught says whether most of the hunts ended as they should.
+func (h *hunted) caught() bool { return 2*h.expected > len(h.needed) }
+
+// patience is how many seeds a hunt may take.
+func (o *mutantsOptions) patience(m *mutant) uint64 {
+	switch {
+	case o.seeds > 0:
+		return o.seeds
+	case m.rarity == "rare":
+		return 10_000
+	}
+	return 1000
 }
 
 // hunt runs the planted binary from every start until it fails.
 func (o *mutantsOptions) hunt(m *mutant, binary string, starts []uint64) (*hunted, error) {
-	h := &hunted{caught: true}
+	h := &hunted{}
 	begin := time.Now()
 	for _, start := range starts {
-		v, err := firstFailure(binary, start, o.seeds, o.jobs)
+		v, err := firstFailure(binary, start, o.patience(m), o.jobs)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.id, err)
 		}
 		if v == nil {
-			h.caught = false
-			h.needed = append(h.needed, "-")
+			h.needed = append(h.needed, never)
 			continue
 		}
-		h.needed = append(h.needed, strconv.FormatUint(v.Seed-start+1, 10))
+		h.needed = append(h.needed, v.Seed-start+1)
 		h.oracles = append(h.oracles, v.Oracle)
 		h.message = v.Message
-		if !m.expects(v.Oracle) {
-			h.caught = false
+		if m.expects(v.Oracle) {
+			h.expected++
 		}
 	}
 	h.took = time.Since(begin)
@@ -154,13 +205,16 @@ func (o *mutantsOptions) hunt(m *mutant, binary string, starts []uint64) (*hunte
 
 func (h *hunted) line(m *mutant) string {
 	verdict := "caught"
-	if !h.caught {
+	if !h.caught() {
 		verdict = "MISSED"
-		if len(h.oracles) == len(h.needed) {
+		if 2*len(h.oracles) > len(h.needed) {
 			verdict = "OTHER"
 		}
 	}
-	var names []string
+	var names, needed []string
+	for _, n := range h.needed {
+		needed = append(needed, seedsText(n))
+	}
 	for _, o := range h.oracles {
 		if len(names) == 0 || names[len(names)-1] != string(o) {
 			names = append(names, string(o))
@@ -171,6 +225,6 @@ func (h *hunted) line(m *mutant) string {
 		message = message[:110]
 	}
 	return fmt.Sprintf("%-6s %-22s %-11s %-9s %-9s %-17s %-8v %s", m.id, m.class, m.rarity, verdict,
-		strings.Join(names, "+"), strings.Join(h.needed, ","), h.took.Round(100*time.Millisecond),
+		strings.Join(names, "+"), strings.Join(needed, ","), h.took.Round(100*time.Millisecond),
 		message)
 }

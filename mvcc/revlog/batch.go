@@ -5,7 +5,10 @@ package revlog
 // it was read into. Records between two wanted ones are read along when that is cheaper than a
 // second read; they stay in memory as long as their neighbours, hence the small gap.
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // reach says how neighbours are joined to one read.
 type reach struct {
@@ -34,7 +37,8 @@ func (v *view) readBatch(revs []Rev, kvs [][]byte) error {
 	if len(revs) != len(kvs) {
 		panic(fmt.Sprintf("revlog: ReadBatch of %d revisions into %d slices", len(revs), len(kvs)))
 	}
-	places := sortPlaces(v.places(revs))
+	var spare []place
+	places := sortPlaces(v.places(revs, nil), &spare)
 	for len(places) > 0 {
 		// A new buffer for each run, because the KVs stay in it.
 		n, _, err := v.readRun(places, reach{keptReadBytes, keptGapBytes}, nil,
@@ -47,16 +51,25 @@ func (v *view) readBatch(revs []Rev, kvs [][]byte) error {
 	return nil
 }
 
+// Scratch is working space that one Batch after the other may use, to save making it. The zero
+// value is empty. Only one Batch may use it at a time.
+type Scratch struct {
+	places, spare []place
+	buf           []byte
+}
+
 // Batch is a set of records that were found but not read: the way for large lists, which are copied
 // anyway, into places that depend on the records' lengths. It serves one Read.
 type Batch struct {
-	view   *view
-	places []place
+	view    *view
+	places  []place
+	scratch *Scratch
 }
 
 // Batch finds the records at revs. lengths[i] becomes the number of bytes of the KV at revs[i].
-func (s *Snapshot) Batch(revs []Rev, lengths []uint32) Batch {
-	b := Batch{&s.view, s.view.places(revs)}
+func (s *Snapshot) Batch(revs []Rev, lengths []uint32, scratch *Scratch) Batch {
+	b := Batch{&s.view, s.view.places(revs, scratch.places), scratch}
+	scratch.places = b.places
 	for n := range b.places {
 		p := &b.places[n]
 		off, end := s.view.span(int(p.at >> 32)).bounds(int(p.i))
@@ -68,13 +81,13 @@ func (s *Snapshot) Batch(revs []Rev, lengths []uint32) Batch {
 // Read reads and verifies the records in the order in which they are stored: visit gets the
 // position in revs and the KV, which is valid only during the call.
 func (b *Batch) Read(visit func(i int, kv []byte)) error {
-	places := sortPlaces(b.places)
+	places := sortPlaces(b.places, &b.scratch.spare)
 	b.places = nil
-	var buf []byte
 	for len(places) > 0 {
 		var n int
 		var err error
-		n, buf, err = b.view.readRun(places, reach{passingReadBytes, passingGapBytes}, buf, visit)
+		n, b.scratch.buf, err = b.view.readRun(places, reach{passingReadBytes, passingGapBytes},
+			b.scratch.buf, visit)
 		if err != nil {
 			return err
 		}
@@ -83,9 +96,9 @@ func (b *Batch) Read(visit func(i int, kv []byte)) error {
 	return nil
 }
 
-// places finds the records at revs.
-func (v *view) places(revs []Rev) []place {
-	places := make([]place, len(revs))
+// places finds the records at revs; the result takes the room of the slice into, if that suffices.
+func (v *view) places(revs []Rev, into []place) []place {
+	places := slices.Grow(into[:0], len(revs))[:len(revs)]
 	for n, rev := range revs {
 		k, i := v.locate(rev)
 		places[n] = place{uint64(k)<<32 | uint64(v.span(k).table.offs[i]), int32(i), int32(n)}
@@ -132,8 +145,9 @@ func (v *view) readRun(places []place, join reach, buf []byte, visit func(i int,
 	return n, buf, nil
 }
 
-// sortPlaces sorts by place, digit by digit; digits that all places share cost one look.
-func sortPlaces(places []place) []place {
+// sortPlaces sorts by place, digit by digit; digits that all places share cost one look. It uses
+// room as a second list, and may return either.
+func sortPlaces(places []place, room *[]place) []place {
 	sorted, varies := true, uint64(0)
 	for n := 1; n < len(places); n++ {
 		sorted = sorted && places[n-1].at <= places[n].at
@@ -142,7 +156,8 @@ func sortPlaces(places []place) []place {
 	if sorted {
 		return places
 	}
-	spare := make([]place, len(places))
+	*room = slices.Grow((*room)[:0], len(places))[:len(places)]
+	spare := *room
 	for shift := 0; shift < 64; shift += 8 {
 		if varies>>shift&0xff == 0 {
 			continue
