@@ -172,8 +172,15 @@ func (s *server) waitReady(ctx context.Context) error {
 	}
 }
 
-// stop ends the members in an orderly way and returns what they used over their whole life.
+// stop ends the members in an orderly way and returns what they used over their whole life. The
+// peak is that until they are asked to end: the kernel's figure for a dead process counts what its
+// parent had resident when it forked.
 func (c *cluster) stop() (u usage, err error) {
+	running, err := c.usage()
+	if err != nil {
+		return u, err
+	}
+	u.Peak = running.Peak
 	for _, s := range c.servers {
 		if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
 			return u, fmt.Errorf("end %s: %w", s.name, err)
@@ -194,7 +201,6 @@ func (c *cluster) stop() (u usage, err error) {
 		}
 		u.CPU += state.UserTime() + state.SystemTime()
 		u.Written += r.Oublock * 512
-		u.Peak = max(u.Peak, r.Maxrss<<10)
 	}
 	return u, nil
 }
