@@ -29,7 +29,7 @@ type Lane uint8
 const (
 	LaneLog    Lane = iota // raft's log: appends, votes, terms; nothing else may delay it
 	LaneEngine             // the engine's segments, state files and manifests
-	LaneBulk               // reads of old log entries, snapshot files, removals
+	LaneBulk               // reads of old log entries, the preparation and removal of log segments
 	NumLanes
 )
 

@@ -5,6 +5,9 @@
 // is too large for one step keeps an execution in the node and goes on in the next, and its
 // revision becomes visible when it is complete.
 //
+// Apply does not wait for the disk, but it does not outrun it either: while more than a bound waits
+// to be written, nothing more is applied. Then requests pile up before it, up to their own bounds.
+//
 // An error of the engine here is damage. The node halts before the entry takes effect anywhere: a
 // step that halts lets nothing of its work leave.
 package kv
@@ -43,7 +46,7 @@ func (n *Node) applyCommitted(budget int) {
 	if n.installing() {
 		return
 	}
-	for budget > 0 && n.phase == running {
+	for budget > 0 && n.phase == running && !n.outrunsDisk() {
 		if n.apply != nil {
 			if !n.execute(&budget) {
 				return
@@ -60,7 +63,8 @@ func (n *Node) applyCommitted(budget int) {
 		before := n.applied
 		for i := range entries {
 			n.applyEntry(&entries[i], &budget)
-			if n.apply != nil || budget <= 0 || n.phase != running || n.checkpointDue() {
+			if n.apply != nil || budget <= 0 || n.phase != running || n.checkpointDue() ||
+				n.outrunsDisk() {
 				break
 			}
 		}
@@ -69,6 +73,9 @@ func (n *Node) applyCommitted(budget int) {
 		}
 	}
 }
+
+// outrunsDisk says whether so much waits to be written that apply has to wait for it, too.
+func (n *Node) outrunsDisk() bool { return n.store.Unwritten() > n.cfg.Limits.UnwrittenBytes }
 
 // applyEntry applies one entry, or starts an execution of it.
 func (n *Node) applyEntry(e *raft.Entry, budget *int) {

@@ -18,6 +18,8 @@ const (
 	InputViewEnd           // View: a granted view is no longer read
 	InputAgain             // go on with work that did not fit into the last step
 	InputLeave             // the process will stop: hand leadership over
+	InputDamaged           // Damage: a view met stored bytes that are not what was written
+	InputSpace             // Free: the disk has room for so much more; comes now and then
 )
 
 // Input is one thing that happened. Only the fields of its Kind are set; what pointers lead to
@@ -30,6 +32,8 @@ type Input struct {
 	Done    *diskio.Completion
 	Request *Request
 	View    ViewID
+	Damage  string // what was found, and where
+	Free    int64  // bytes
 }
 
 // Method is a request's RPC. The numbers are part of the log's format: they never change.

@@ -39,8 +39,8 @@ type Config struct {
 	// Name and ClientURLs are this member's attributes, published through the log.
 	Name       string
 	ClientURLs []string
-	// Seed keys all randomness; TickNanos is the time between ticks; HeartbeatTicks and
-	// ElectionTicks are raft's.
+	// Seed keys all randomness and the log's checksums; nobody but the member may know it.
+	// TickNanos is the time between ticks; HeartbeatTicks and ElectionTicks are raft's.
 	Seed           uint64
 	TickNanos      int64
 	HeartbeatTicks int
@@ -56,7 +56,9 @@ type Limits struct {
 	MaxTxnOps        int   // etcd's budget per level
 	QuotaBytes       int64 // of all retained revisions; < 0 is none
 	MaxPending       int   // requests waiting for apply, per member; below half a window's span
+	MaxPendingBytes  int64 // of those requests
 	MaxBacklog       int   // committed minus applied entries before refusal
+	UnwrittenBytes   int64 // of applied changes that wait for the disk; then apply waits
 	CheckpointBytes  int64 // log bytes between checkpoints
 	CheckpointCount  int64 // applied entries between checkpoints
 	CatchUpEntries   int64 // entries kept behind the older checkpoint for slow followers
@@ -78,7 +80,9 @@ func DefaultLimits() Limits {
 		MaxTxnOps:        128,
 		QuotaBytes:       2 << 30,
 		MaxPending:       windowSpan / 2,
+		MaxPendingBytes:  256 << 20,
 		MaxBacklog:       5000,
+		UnwrittenBytes:   64 << 20,
 		CheckpointBytes:  64 << 20,
 		CheckpointCount:  100_000,
 		CatchUpEntries:   5000,
@@ -159,6 +163,8 @@ type Node struct {
 	fetchSeq    uint64
 	physical    []waiter // physical compactions that wait for reclaim
 	defragments []defragment
+	pacing      pacing
+	space       space
 	transfer    transfer
 	shipping    []shipping // snapshots on their way to others
 	receiving   *receiving // the snapshot on its way here; nil if none
@@ -170,6 +176,8 @@ type Node struct {
 	checkpointApplied raft.Index
 	checkpoints       uint64     // begun since the start
 	compacted         raft.Index // raft's log is dropped up to here
+	// ignored names a damaged file that the start could do without, until somebody is told.
+	ignored string
 	// early holds requests that came before the node was running.
 	early []Request
 

@@ -42,8 +42,9 @@ const (
 type proposals struct {
 	queue []proposal
 	next  raft.Sequence
-	// unanswered counts those in the queue that are not done.
+	// unanswered counts those in the queue that are not done, bytes their data.
 	unanswered int
+	bytes      int64
 	// overtaken is the highest sequence that was applied: what was proposed before it and is still
 	// open was lost on the way, or delayed.
 	overtaken raft.Sequence
@@ -65,9 +66,15 @@ func (p *proposals) find(s raft.Sequence) *proposal {
 
 // done marks a proposal as answered.
 func (p *proposals) done(pr *proposal) {
-	pr.status, pr.data = proposalDone, nil
-	p.unanswered--
+	p.close(pr)
 	p.trim()
+}
+
+// close marks a proposal as answered and leaves it in the queue.
+func (p *proposals) close(pr *proposal) {
+	p.unanswered--
+	p.bytes -= int64(len(pr.data))
+	pr.status, pr.data = proposalDone, nil
 }
 
 // trim drops the answered proposals at the front.
@@ -86,6 +93,7 @@ func (n *Node) propose(token Token, typ raft.EntryType, data []byte) {
 		deadline: n.mono + n.requestTimeout()})
 	p.next++
 	p.unanswered++
+	p.bytes += int64(len(data))
 	p.dirty = true
 }
 
@@ -94,21 +102,26 @@ func (n *Node) admitWrite(r *Request) Code {
 	lim := &n.cfg.Limits
 	if lim.QuotaBytes >= 0 && (r.Method == MethodPut || r.Method == MethodTxn) {
 		files, _ := n.store.Size()
-		if files+int64(len(r.Raw))+requestOverhead > lim.QuotaBytes && r.growsStore() {
+		if files+int64(len(r.Raw))+requestOverhead > lim.QuotaBytes && r.grows() {
 			return ErrNoSpace
 		}
 	}
-	if n.proposals.unanswered >= lim.MaxPending || len(n.proposals.queue) >= windowSpan-1 ||
+	if n.space.low && r.grows() {
+		return ErrNoSpace
+	}
+	p := &n.proposals
+	if p.unanswered >= lim.MaxPending || len(p.queue) >= windowSpan-1 ||
+		p.bytes > 0 && p.bytes+int64(len(r.Raw)) > lim.MaxPendingBytes ||
 		n.raft.CommitIndex()-n.applied > raft.Index(lim.MaxBacklog) {
 		return ErrTooManyRequests
 	}
 	return OK
 }
 
-// growsStore says whether the request puts anything, in any branch.
-func (r *Request) growsStore() bool {
+// grows says whether the request puts anything, in any branch.
+func (r *Request) grows() bool {
 	if r.Method != MethodTxn {
-		return true
+		return r.Method == MethodPut
 	}
 	var t txnRequest
 	return parseTxn(r.Raw, &t, 0) != nil || putsAnything(&t)
@@ -224,8 +237,7 @@ func (n *Node) endCovered() {
 		pr := &p.queue[k]
 		if pr.status != proposalDone && w.applied(n.incarnation, pr.sequence) {
 			n.answer(pr.token, ErrTimeout, nil, 0)
-			pr.status, pr.data = proposalDone, nil
-			p.unanswered--
+			p.close(pr)
 		}
 	}
 	p.trim()

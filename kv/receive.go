@@ -202,9 +202,12 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 }
 
 // completeReceiving handles the completion of a receiver's operation. Those of a receiver that was
-// given up mean nothing any more. A failed operation ends a transfer that is still coming in, and
-// stops the node that is installing.
+// given up mean nothing any more. A full disk ends a transfer that is still coming in; a device
+// error stops the node.
 func (n *Node) completeReceiving(c diskio.Completion) error {
+	if c.Status == diskio.Failed { // whoever's it is: the disk cannot be relied on
+		return fmt.Errorf("kv: receive: %s %s (%s): %w", c.Kind, c.File, c.Detail, c.Status.Err())
+	}
 	r := n.receiving
 	if r == nil || c.Ticket <= r.after {
 		return nil

@@ -26,7 +26,9 @@ const (
 	ticketLog   diskio.Ticket = 1 << 60
 	ticketStore diskio.Ticket = 2 << 60
 	ticketFetch diskio.Ticket = 4 << 60
-	ticketSpace diskio.Ticket = 7 << 60
+
+	ticketReserve diskio.Ticket = 3 << 60
+	ticketSpace   diskio.Ticket = 7 << 60
 )
 
 // Directories of the log and of the engine.
@@ -55,14 +57,17 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 		return nil, fmt.Errorf("kv: open the data of member %s: %w", cfg.Member, err)
 	}
 	log, rec, err := wal.Open(disk, wal.Options{
-		Dir: logDir, SegmentBytes: cfg.Limits.LogSegmentBytes, MaxBatch: 4 << 20,
-		KeepBytes: cfg.Limits.LogMemoryBytes, Cluster: cfg.Cluster, Member: cfg.Member,
+		Dir: logDir, MaxBatch: 4 << 20,
+		// No entry makes a segment longer: what is prepared is all that an append needs.
+		SegmentBytes: max(cfg.Limits.LogSegmentBytes, int64(cfg.Limits.MaxRequestBytes)+16<<10),
+		KeepBytes:    cfg.Limits.LogMemoryBytes, Cluster: cfg.Cluster, Member: cfg.Member,
 		Nonce: cfg.Seed, TicketBase: ticketLog,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kv: open the log of member %s: %w", cfg.Member, err)
 	}
 	n.store, n.log = store, log
+	n.findReserve()
 	n.incarnation = rec.Incarnation + 1
 	switch {
 	case loaded.Empty && !rec.Empty:
@@ -80,9 +85,10 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	}
 	n.applied = raft.Index(loaded.Checkpoint.Applied)
 	n.appliedTerm = raft.Term(loaded.Checkpoint.Term)
-	if err := n.join(rec); err != nil {
+	if err := n.join(rec, &loaded); err != nil {
 		return nil, err
 	}
+	n.ignored = loaded.Ignored
 	return n, nil
 }
 
@@ -105,7 +111,7 @@ func (n *Node) bootstrap() {
 }
 
 // join continues from a checkpoint and the log beside it.
-func (n *Node) join(rec wal.Recovered) error {
+func (n *Node) join(rec wal.Recovered, loaded *mvcc.Loaded) error {
 	first := rec.Snapshot.Index + 1 // of the entries that the log holds
 	if len(rec.Runs) > 0 {
 		first = rec.Runs[0].First
@@ -120,8 +126,8 @@ func (n *Node) join(rec wal.Recovered) error {
 		return fmt.Errorf("kv: the log begins at index %d, but the data ends at index %d: "+
 			"entries between them are lost", first, n.applied)
 	}
-	if _, older := n.store.Durable(); !joins && older != 0 {
-		// Only a snapshot's installation, which forgets older checkpoints, may outrun the log.
+	if !joins && loaded.Previous != 0 {
+		// Only a snapshot's installation, whose generation has no predecessor, may outrun the log.
 		return fmt.Errorf("kv: the log ends at index %d, but the data was checkpointed at index "+
 			"%d of term %d: entries that were durable are lost", rec.Last, n.applied,
 			n.appliedTerm)
@@ -207,13 +213,22 @@ func (n *Node) raftSettings() raft.Settings {
 		HeartbeatTicks: n.cfg.HeartbeatTicks, ElectionTicks: n.cfg.ElectionTicks,
 		MaxMessageBytes: lim.MessageBytes, MaxInflightBytes: lim.InflightBytes,
 		MaxInflightMessages: lim.InflightMessages, MaxLogBytes: lim.LogMemoryBytes,
-		MaxUncommittedBytes: 4 * lim.InflightBytes, MaxPendingReads: 256,
+		MaxUncommittedBytes: uncommittedFlights * lim.InflightBytes, MaxPendingReads: 256,
 	}
 }
+
+// uncommittedFlights is how many times what one follower is sent ahead of its answers a leader
+// takes beyond what is committed, and beyond what its own disk has.
+const uncommittedFlights = 4
 
 // start moves a start forward: from the durable checkpoint to the log, whose beginning may name
 // it, and from the durable log to running.
 func (n *Node) start() {
+	if n.ignored != "" {
+		n.note(Warn, "the disk has damaged an older manifest; the newest is whole",
+			Field{"file", n.ignored})
+		n.ignored = ""
+	}
 	if n.phase == loading && n.store.Ready() && !n.store.Checkpointing() {
 		n.log.Start(n.incarnation)
 		if n.marker.Snapshot.Index != 0 {

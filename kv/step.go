@@ -59,6 +59,10 @@ func (n *Node) input(in *Input) {
 		n.endView(in.View)
 	case InputLeave:
 		n.leave()
+	case InputDamaged:
+		n.damaged(in.Damage)
+	case InputSpace:
+		n.spaceLeft(in.Free)
 	case InputAgain:
 	default:
 		panic(fmt.Sprintf("kv: unknown input kind %d", in.Kind))
@@ -222,6 +226,7 @@ type fetch struct {
 
 func (n *Node) diskDone(c diskio.Completion) {
 	var err error
+	n.noticeFull(&c)
 	switch c.Ticket & ticketSpace {
 	case ticketLog:
 		var durable raft.Ticket
@@ -230,6 +235,8 @@ func (n *Node) diskDone(c diskio.Completion) {
 		}
 	case ticketFetch:
 		err = n.fetched(c)
+	case ticketReserve:
+		err = n.reserveDone(c)
 	case ticketStore:
 		if c.Ticket-ticketStore >= revlog.ReceiverTickets {
 			err = n.completeReceiving(c)
@@ -279,6 +286,8 @@ func (n *Node) tick(in *Input) {
 	}
 	n.wall = in.Wall
 	n.log.Mark()
+	n.pace()
+	n.tickSpace()
 	if n.phase != running {
 		return
 	}
@@ -319,8 +328,8 @@ func (n *Node) advance() {
 
 // canApply says whether the next step would apply something without a further input.
 func (n *Node) canApply() bool {
-	if n.apply == nil && n.checkpointDue() && n.applied > n.raft.Durable() {
-		return false // apply waits for the log's sync, whose completion is an input
+	if n.apply == nil && n.checkpointDue() && n.applied > n.raft.Durable() || n.outrunsDisk() {
+		return false // apply waits for the disk, whose completion is an input
 	}
 	return n.apply != nil || n.raft.HasCommitted()
 }

@@ -2,7 +2,7 @@
 //
 // A view is made at most once per turn, and only if a read asks. Each read on it is counted; when
 // the last one ends the view goes back to the engine, so a pin is a plain counter. The edge owes
-// an InputViewEnd for every Read it was handed.
+// an InputViewEnd for every Read it was handed, and an InputDamaged for one that met damage.
 package kv
 
 import (
@@ -74,9 +74,17 @@ func (n *Node) endView(id ViewID) {
 	panic(fmt.Sprintf("kv: view %d ended more often than it was granted", id))
 }
 
+// damaged stops the node. Whoever asked has been told; nobody else shall get an answer that rests
+// on this disk.
+func (n *Node) damaged(words string) {
+	n.note(Error, "stored data is damaged", Field{"member", n.cfg.Member.String()},
+		Field{"error", words})
+	n.halt("a read found damaged data: " + words)
+}
+
 // Run evaluates the read. It may take long and runs on any goroutine; scratch is its own meanwhile.
-// A Code of ErrDamaged says that stored bytes were found damaged; Body then holds the words for the
-// log.
+// A Code of ErrDamaged says that stored bytes are not what was written; Body then holds the words
+// of the InputDamaged that the edge owes.
 func (r *Read) Run(scratch *mvcc.Scratch) Answer {
 	body, err := r.run(scratch)
 	a := Answer{Token: r.Token, Body: body, Revision: r.header.Revision}
@@ -90,6 +98,16 @@ func (r *Read) Run(scratch *mvcc.Scratch) Answer {
 	}
 	a.Code = code
 	return a
+}
+
+// Damage takes the words for the node out of an answer; empty unless the read met damage.
+func (a *Answer) Damage() string {
+	if a.Code != ErrDamaged || len(a.Body) == 0 {
+		return ""
+	}
+	words := string(a.Body[0])
+	a.Body = nil
+	return words
 }
 
 func (r *Read) run(scratch *mvcc.Scratch) ([][]byte, error) {

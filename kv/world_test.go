@@ -16,10 +16,31 @@ import (
 	"github.com/detcd/detcd/raft"
 )
 
-// memDisk is a disk that performs at once and never fails; completions wait for the next turn.
+// memDisk is a disk that performs at once and never fails; completions wait for the next turn. A
+// test may let lanes stand still, and bound what the files may hold together.
 type memDisk struct {
-	files map[string][]byte
-	done  []diskio.Completion
+	files    map[string][]byte
+	done     []diskio.Completion
+	still    [diskio.NumLanes]bool
+	waiting  []diskio.Op
+	capacity int // bytes; 0 is no bound
+}
+
+// goOn lets every lane move again.
+func (d *memDisk) goOn() {
+	d.still = [diskio.NumLanes]bool{}
+	waiting := d.waiting
+	d.waiting = nil
+	for _, op := range waiting {
+		d.Submit(op)
+	}
+}
+
+func (d *memDisk) used() (n int) {
+	for _, b := range d.files {
+		n += len(b)
+	}
+	return n
 }
 
 func (d *memDisk) SectorSize() int { return 512 }
@@ -59,12 +80,27 @@ func (d *memDisk) List(dir string) ([]diskio.FileInfo, error) {
 }
 
 func (d *memDisk) Submit(op diskio.Op) {
+	if d.still[op.Lane] {
+		d.waiting = append(d.waiting, op)
+		return
+	}
 	c := diskio.Completion{Ticket: op.Ticket, Lane: op.Lane, Kind: op.Kind, File: op.File}
 	b, ok := d.files[op.File]
 	grow := func(n int64) {
 		for int64(len(b)) < n {
 			b = append(b, 0)
 		}
+	}
+	end := op.Length
+	if op.Kind == diskio.Write {
+		end = op.Offset + int64(len(op.Data))
+	}
+	more := int(end) - len(b)
+	if d.capacity > 0 && more > 0 && d.used()+more > d.capacity &&
+		(op.Kind == diskio.Write || op.Kind == diskio.Allocate) {
+		c.Status = diskio.NoSpace
+		d.done = append(d.done, c)
+		return
 	}
 	switch op.Kind {
 	case diskio.Write:
@@ -132,7 +168,11 @@ func (m *member) Send(msg raft.Message) {
 func (m *member) Answer(a Answer) { m.world.answers[a.Token] = a }
 
 func (m *member) Read(r Read) {
-	m.world.answers[r.Token] = r.Run(&mvcc.Scratch{})
+	a := r.Run(&mvcc.Scratch{})
+	if words := a.Damage(); words != "" {
+		m.inbox = append(m.inbox, Input{Kind: InputDamaged, Damage: words})
+	}
+	m.world.answers[r.Token] = a
 	m.inbox = append(m.inbox, Input{Kind: InputViewEnd, View: r.View})
 }
 

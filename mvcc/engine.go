@@ -42,7 +42,13 @@ type Checkpoint struct {
 type Loaded struct {
 	Empty      bool // no manifest exists: a first start
 	Generation uint64
+	// Previous is the generation before the loaded one, 0 if it has none: it is the first, or was
+	// installed from a shipment. It counts whether or not its files can be read.
+	Previous   uint64
 	Checkpoint Checkpoint
+	// Ignored names the previous generation's manifest if it cannot be read: nothing needs it, but
+	// the disk has damaged it. Empty if it can.
+	Ignored string
 }
 
 // The state of a store that was never written to.
@@ -103,11 +109,13 @@ func publicLoaded(l revlog.Loaded) Loaded {
 	return Loaded{
 		Empty:      l.Empty,
 		Generation: l.Generation,
+		Previous:   l.Previous,
 		Checkpoint: Checkpoint{
 			Applied: l.Checkpoint.Applied,
 			Term:    l.Checkpoint.Term,
 			State:   l.Checkpoint.State,
 		},
+		Ignored: l.Ignored,
 	}
 }
 
@@ -240,8 +248,18 @@ func (e *Engine) Flush(ops []diskio.Op) []diskio.Op { return e.log.Flush(ops) }
 // must stop.
 func (e *Engine) Complete(c diskio.Completion) error { return e.log.Complete(c) }
 
+// Full says whether the disk was too full for the last write of some kind: what it was to hold
+// waits in memory, for Retry or for a file to be removed. Reads and changes go on.
+func (e *Engine) Full() bool { return e.log.Full() }
+
+// Retry lets an engine that met a full disk write again.
+func (e *Engine) Retry() { e.log.Retry() }
+
 // Pause holds the reclaiming of files back (a log sync is slow) until Resume.
 func (e *Engine) Pause() { e.log.Pause() }
+
+// Paused says whether reclaim is held back.
+func (e *Engine) Paused() bool { return e.log.Paused() }
 
 // Resume lets reclaim go on.
 func (e *Engine) Resume() { e.log.Resume() }
@@ -250,8 +268,8 @@ func (e *Engine) Resume() { e.log.Resume() }
 // checkpoint refers to them: two checkpoints give them back.
 func (e *Engine) Superseded() int64 { return e.log.Superseded() }
 
-// Unwritten is the number of bytes of changes that are not written yet, for flow control: it grows
-// without bound while the disk stalls.
+// Unwritten is the number of bytes of changes that wait for the disk, for flow control: it grows
+// without bound while the disk stalls. While it is above zero, a write is under way or due.
 func (e *Engine) Unwritten() int64 { return e.log.Unwritten() }
 
 // Size returns the bytes of all files, and those that live records use.

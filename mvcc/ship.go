@@ -33,7 +33,8 @@ func (e *Engine) Ship() (s *Shipment, ok bool) {
 	return &Shipment{log: shipped}, true
 }
 
-// Offer is the header that the receiver needs first: checkpoint, revisions, number of chunks.
+// Offer is the header that the receiver needs first: the manifest, the length of a chunk, and the
+// state; the number of chunks follows from the first two.
 func (s *Shipment) Offer() (applied, term uint64, header []byte) {
 	c, header := s.log.Offer()
 	return c.Applied, c.Term, header
@@ -93,6 +94,13 @@ func (r *Receiver) Flush(ops []diskio.Op) []diskio.Op { return r.log.Flush(ops) 
 
 // Complete handles the completion of one of the receiver's operations.
 func (r *Receiver) Complete(c diskio.Completion) error { return r.log.Complete(c) }
+
+// Full and Retry are as on Engine, for an installation. A transfer that is still coming in when the
+// disk is full fails.
+func (r *Receiver) Full() bool { return r.log.Full() }
+
+// Retry lets an installation that met a full disk write again.
+func (r *Receiver) Retry() { r.log.Retry() }
 
 // Install makes the received state the newest manifest generation on disk (after all chunks).
 func (r *Receiver) Install() { r.log.Install() }

@@ -12,6 +12,7 @@ const (
 	purposeHold
 	purposeHoldTime
 	purposeTail
+	purposeEcho
 	purposeDelay // one for each copy, so it comes last
 )
 

@@ -64,6 +64,7 @@ type Rule struct {
 	Cut          bool   // nothing passes
 	LossPPM      uint32
 	DuplicatePPM uint32
+	EchoDelay    int64 // a second copy is late by EchoDelay/8 to EchoDelay, and what it is anyway
 	Delay        int64 // added to every message
 	HoldPPM      uint32
 	HoldDelay    int64 // a message held back is late by HoldDelay/8 to HoldDelay
@@ -159,7 +160,7 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 	if int(from) >= n.members || int(to) >= n.members {
 		q = &n.clients
 	}
-	lossPPM, duplicatePPM, extra := q.LossPPM, q.DuplicatePPM, int64(0)
+	lossPPM, duplicatePPM, extra, echo := q.LossPPM, q.DuplicatePPM, int64(0), int64(0)
 	for i := range n.rules {
 		r := &n.rules[i]
 		if r.Cut || !r.concerns(from, to, class) {
@@ -168,6 +169,7 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 		lossPPM += r.LossPPM
 		duplicatePPM += r.DuplicatePPM
 		extra += r.Delay
+		echo = max(echo, r.EchoDelay)
 		if r.HoldPPM > 0 && d.chance(purposeHold, r.HoldPPM) {
 			extra += d.between(purposeHoldTime, r.HoldDelay/8, r.HoldDelay)
 			n.counts.Held++
@@ -195,6 +197,9 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 		}
 		l.underway++
 		f.Delays[i] = extra + d.delay(q, i)
+		if i > 0 && echo > 0 {
+			f.Delays[i] += d.between(purposeEcho, echo/8, echo)
+		}
 	}
 	return f
 }

@@ -49,7 +49,7 @@ func (r *Raft) proposeHere(entries []Entry) (taken int) {
 		size := e.Size()
 		limit := r.uncommitted+bytes > 0 &&
 			r.uncommitted+bytes+size > r.set.MaxUncommittedBytes
-		if limit || e.Type == 0 || e.Type == EntryEmpty {
+		if limit || r.swamped() || e.Type == 0 || e.Type == EntryEmpty {
 			break
 		}
 		if e.Type == EntryConfig {

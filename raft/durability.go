@@ -29,6 +29,9 @@ type durability struct {
 	synced  Ticket // the newest ticket reported complete
 	durable Index  // the last index whose final write is complete, as is everything before it
 	pending []pendingWrite
+	// awaited is the ticket of pending[0] as of the last tick, waited the ticks since it is.
+	awaited Ticket
+	waited  int
 
 	hardTicket Ticket // carries the current term and vote, once given out
 	hardDirty  bool   // term or vote moved since the last Append

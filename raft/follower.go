@@ -47,7 +47,7 @@ func (r *Raft) handleAppend(m *Message) {
 		r.rejectAppend(m)
 		return
 	}
-	if !r.acceptEntries(entries) {
+	if len(entries) > 0 && r.swamped() || !r.acceptEntries(entries) {
 		return
 	}
 	last := prev + Index(len(entries))

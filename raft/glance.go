@@ -12,5 +12,8 @@ func (r *Raft) HasCommitted() bool { return r.commit > r.applied && r.applyFetch
 // Durable is the last index whose final write is durable here.
 func (r *Raft) Durable() Index { return r.disk.durable }
 
+// MemoryBytes is the size of the entries in memory.
+func (r *Raft) MemoryBytes() int64 { return int64(r.log.bytes) }
+
 // Leadership returns the known leader (0 if none), the term, and this member's role.
 func (r *Raft) Leadership() (MemberID, Term, Role) { return r.leader, r.term, r.role }

@@ -23,7 +23,8 @@ type Settings struct {
 	// MaxLogBytes bounds the entries kept in memory. Entries that are durable and applied leave
 	// memory first; a follower that needs older ones is served through Fetch.
 	MaxLogBytes int
-	// MaxUncommittedBytes bounds what a leader accepts beyond its commit index.
+	// MaxUncommittedBytes bounds what a leader accepts beyond its commit index, and, on top of
+	// MaxLogBytes, what any member holds beyond what its disk has.
 	MaxUncommittedBytes int
 	// MaxPendingReads bounds the read rounds in flight.
 	MaxPendingReads int
@@ -210,6 +211,7 @@ func (r *Raft) Tick(now int64) {
 	r.elapsed++
 	r.sinceLeader++
 	r.heartbeatElapsed++
+	r.disk.tick()
 	if r.heartbeatElapsed >= r.set.HeartbeatTicks {
 		r.heartbeatElapsed = 0
 		r.heartbeatDue = r.role == Leader
@@ -229,6 +231,7 @@ func (r *Raft) Tick(now int64) {
 
 func (r *Raft) tickLeader() {
 	r.tickTransfer()
+	r.giveWay()
 	r.farewell()
 	if r.elapsed < r.set.ElectionTicks {
 		return

@@ -205,6 +205,36 @@ func TestUncommittedBytesAreBounded(t *testing.T) {
 	require.NotEmpty(t, take(c.node(2).r).Dropped, "a follower's queue is bounded too")
 }
 
+// What a disk that stands still has not taken is bounded, at a leader whose followers commit
+// without it and at a follower.
+func TestWhatIsNotDurableIsBounded(t *testing.T) {
+	c := newCluster(t, voters(1, 2, 3, 4, 5), 1, 2, 3, 4, 5)
+	l, f := c.elect(1), c.node(5)
+	bound := 20 * entryHeaderSize
+	for _, n := range []*testNode{l, f} {
+		n.r.set.MaxLogBytes, n.r.set.MaxUncommittedBytes = bound/2, bound/2
+	}
+	dropped := 0
+	for range 100 {
+		c.propose(l, "")
+		dropped += len(take(l.r).Dropped)
+		last := l.r.log.last
+		f.r.Receive(Message{Type: MsgAppend, From: 1, FromIncarnation: 1, To: 5,
+			ToIncarnation: 1, Term: l.r.term, Index: last - 1, LogTerm: l.r.term,
+			Commit: l.r.commit, Entries: l.r.log.slice(last, last, 1)})
+		take(f.r)
+		for from := MemberID(2); from <= 4; from++ {
+			l.r.Receive(Message{Type: MsgAppendResp, From: from, FromIncarnation: 1, To: 1,
+				ToIncarnation: 1, Term: l.r.term, Index: last})
+		}
+		take(l.r)
+		require.LessOrEqual(t, l.r.log.bytes, bound+2*entryHeaderSize)
+		require.LessOrEqual(t, f.r.log.bytes, bound+2*entryHeaderSize)
+	}
+	require.Greater(t, dropped, 50)
+	require.Greater(t, l.r.commit, l.r.disk.durable)
+}
+
 func TestInflightMessagesAreBounded(t *testing.T) {
 	c := newCluster(t, voters(1, 2), 1, 2)
 	l := c.elect(1)

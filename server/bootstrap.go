@@ -33,10 +33,10 @@ const (
 	maxMembersBody = 1 << 20
 )
 
-// bootstrap is what a first start decides.
+// bootstrap is what a first start decides. A later one knows the resident only.
 type bootstrap struct {
-	identity identity
-	members  []kv.Member
+	resident
+	members []kv.Member
 }
 
 // newBootstrap works out identity and members from the initial-* settings.

@@ -6,19 +6,22 @@
 //	        log/, data/    the node's files
 //
 // The identity file names the cluster and the member, so that a later start needs no initial-*
-// flag, and none can turn one member into another:
+// flag, and none can turn one member into another. Beside them stands the member's secret, drawn
+// once: what only this directory knows keys the log's checksums and the elections.
 //
 //	0   "detcd id"
 //	8   format version, uint32 big-endian
 //	12  cluster id, uint64
 //	20  member id, uint64
-//	28  CRC32C of bytes 0 to 27
+//	28  secret, uint64
+//	36  CRC32C of bytes 0 to 35
 //
 // Invariant: a directory that is not ours, or is newer than this program, is not changed by a byte.
 package server
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,8 +38,9 @@ const (
 	memberDir      = "member"
 	identityFile   = "identity"
 	identityMagic  = "detcd id"
-	identityFormat = 1
-	identityBytes  = 32
+	identityFormat = 2 // 1 had no secret
+	identityBytes  = 40
+	identitySum    = identityBytes - 4 // where the checksum is
 	privateDir     = 0o700
 	privateFile    = 0o600
 )
@@ -60,30 +64,46 @@ func refuseEtcd(dir string) error {
 	return nil
 }
 
+// resident is who lives in a data directory, and what only it knows.
+type resident struct {
+	identity identity
+	secret   uint64
+}
+
+// settleIn makes a resident of a member that has no directory yet.
+func settleIn(id identity) resident {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the process instead
+	return resident{identity: id, secret: binary.BigEndian.Uint64(b[:])}
+}
+
 // readIdentity says who lives in a data directory; errFresh when nobody does.
-func readIdentity(dir string) (identity, error) {
+func readIdentity(dir string) (resident, error) {
 	path := filepath.Join(dir, memberDir, identityFile)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return identity{}, refuseHeadless(dir)
+		return resident{}, refuseHeadless(dir)
 	}
 	if err != nil {
-		return identity{}, err
+		return resident{}, err
 	}
 	if len(content) < 12 || !bytes.HasPrefix(content, []byte(identityMagic)) {
-		return identity{}, fmt.Errorf("%s is not an identity file of detcd", path)
+		return resident{}, fmt.Errorf("%s is not an identity file of detcd", path)
 	}
 	if v := binary.BigEndian.Uint32(content[8:]); v != identityFormat {
-		return identity{}, fmt.Errorf("%s has format version %d, this program knows version %d "+
+		return resident{}, fmt.Errorf("%s has format version %d, this program knows version %d "+
 			"only: start the release that wrote it, or a later one", path, v, identityFormat)
 	}
-	if len(content) != identityBytes || crc32.Checksum(content[:28], castagnoli()) !=
-		binary.BigEndian.Uint32(content[28:]) {
-		return identity{}, fmt.Errorf("%s is damaged", path)
+	if len(content) != identityBytes || crc32.Checksum(content[:identitySum], castagnoli()) !=
+		binary.BigEndian.Uint32(content[identitySum:]) {
+		return resident{}, fmt.Errorf("%s is damaged", path)
 	}
-	return identity{
-		cluster: binary.BigEndian.Uint64(content[12:]),
-		member:  raft.MemberID(binary.BigEndian.Uint64(content[20:])),
+	return resident{
+		identity: identity{
+			cluster: binary.BigEndian.Uint64(content[12:]),
+			member:  raft.MemberID(binary.BigEndian.Uint64(content[20:])),
+		},
+		secret: binary.BigEndian.Uint64(content[28:]),
 	}, nil
 }
 
@@ -103,12 +123,13 @@ func refuseHeadless(dir string) error {
 	return errFresh
 }
 
-// writeIdentity makes the identity durable.
-func writeIdentity(dir string, id identity) error {
+// writeIdentity makes the identity and the secret durable.
+func writeIdentity(dir string, r resident) error {
 	b := append(make([]byte, 0, identityBytes), identityMagic...)
 	b = binary.BigEndian.AppendUint32(b, identityFormat)
-	b = binary.BigEndian.AppendUint64(b, id.cluster)
-	b = binary.BigEndian.AppendUint64(b, uint64(id.member))
+	b = binary.BigEndian.AppendUint64(b, r.identity.cluster)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.identity.member))
+	b = binary.BigEndian.AppendUint64(b, r.secret)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
 	root := filepath.Join(dir, memberDir)
 	path := filepath.Join(root, identityFile)

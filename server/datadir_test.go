@@ -37,8 +37,8 @@ func testConfig(dir string) Config {
 }
 
 func TestForeignDataDirectoriesAreRefusedUntouched(t *testing.T) {
-	newer := append([]byte(identityMagic), 0, 0, 0, 2)
-	damaged := append([]byte(identityMagic), 0, 0, 0, 1)
+	newer := append([]byte(identityMagic), 0, 0, 0, 3)
+	damaged := append([]byte(identityMagic), 0, 0, 0, 2)
 	for _, c := range []struct {
 		file    string
 		content string
@@ -46,7 +46,7 @@ func TestForeignDataDirectoriesAreRefusedUntouched(t *testing.T) {
 	}{
 		{"member/snap/db", "bolt", "detcdutl migrate"},
 		{"member/wal/0000000000000000-0000000000000000.wal", "etcd", "detcdutl migrate"},
-		{"member/identity", string(newer), "format version 2"},
+		{"member/identity", string(newer), "format version 3"},
 		{"member/identity", string(damaged), "is damaged"},
 		{"member/identity", "something", "not an identity file"},
 		{"member/log/1", "entries", "holds a member's files but no identity"},
@@ -64,7 +64,7 @@ func TestForeignDataDirectoriesAreRefusedUntouched(t *testing.T) {
 
 func TestIdentityIsReadBackAndItsDamageFound(t *testing.T) {
 	dir := t.TempDir()
-	id := identity{cluster: 0x1122334455667788, member: 0x99}
+	id := settleIn(identity{cluster: 0x1122334455667788, member: 0x99})
 	_, err := readIdentity(dir)
 	require.ErrorIs(t, err, errFresh)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, memberDir), 0o700))
@@ -78,10 +78,33 @@ func TestIdentityIsReadBackAndItsDamageFound(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, content, identityBytes)
 	require.Equal(t, uint64(0x99), binary.BigEndian.Uint64(content[20:]))
+	require.Equal(t, id.secret, binary.BigEndian.Uint64(content[28:]))
 	content[15] ^= 1
 	require.NoError(t, os.WriteFile(path, content, 0o600))
 	_, err = readIdentity(dir)
 	require.ErrorContains(t, err, "is damaged")
+}
+
+// What keys a member's log and its elections is nothing that an answer's header shows, differs
+// from member to member, and stays what it is for the life of the directory.
+func TestTheSeedIsTheMembersSecret(t *testing.T) {
+	seeds := map[uint64]bool{}
+	for range 3 {
+		c := testConfig(t.TempDir())
+		var seed uint64
+		for range 2 {
+			s := &Server{cfg: c}
+			start, err := s.takeDataDir()
+			require.NoError(t, err)
+			n := s.nodeConfig(start)
+			require.NotContains(t, []uint64{0, n.Cluster, uint64(n.Member)}, n.Seed)
+			require.Contains(t, []uint64{0, n.Seed}, seed)
+			seed = n.Seed
+			require.NoError(t, s.unlock())
+		}
+		seeds[seed] = true
+	}
+	require.Len(t, seeds, 3)
 }
 
 func TestBootstrapRefusals(t *testing.T) {

@@ -247,13 +247,21 @@ func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
 		return false
 	}
 	if c.granted {
-		view := c.read.View
-		scratch := l.answers.scratch()
-		c.answer = c.read.Run(scratch)
-		l.answers.giveScratch(scratch)
-		l.inbox.viewEnd(view)
+		c.answer = l.evaluate(&c.read)
 	}
 	return true
+}
+
+// evaluate runs a granted read and gives its view back. Damage that it meets stops the node.
+func (l *loop) evaluate(r *kv.Read) kv.Answer {
+	scratch := l.answers.scratch()
+	a := r.Run(scratch)
+	l.answers.giveScratch(scratch)
+	if words := a.Damage(); words != "" {
+		l.inbox.put(kv.Input{Kind: kv.InputDamaged, Damage: words})
+	}
+	l.inbox.viewEnd(r.View)
+	return a
 }
 
 // Answer completes the call that a waits for.

@@ -44,7 +44,7 @@ type hello struct {
 	Features                 uint64
 	Cluster                  uint64
 	From, To                 raft.MemberID
-	Incarnation              raft.Incarnation // 0 when it is not durable yet
+	Incarnation              raft.Incarnation // 0: raft's messages name their starts themselves
 	Channel                  channelKind
 }
 

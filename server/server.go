@@ -99,6 +99,7 @@ func (s *Server) open() error {
 	s.grpc = newGRPC(&s.cfg, s.loop)
 	s.loop.publishFirst(node)
 	go s.loop.run(node, s.disk, s.peers)
+	go s.measureSpace()
 	s.servePeers()
 	go s.serveClients()
 	return nil
@@ -154,7 +155,8 @@ func (s *Server) takeDataDir() (*bootstrap, error) {
 		return nil, err
 	}
 	if _, err := readIdentity(dir); errors.Is(err, errFresh) {
-		return b, writeIdentity(dir, b.identity)
+		b.resident = settleIn(b.identity)
+		return b, writeIdentity(dir, b.resident)
 	}
 	return b, nil
 }
@@ -172,15 +174,17 @@ func (s *Server) resident(founded *bootstrap, foundErr error) (*bootstrap, error
 	case err != nil && !fresh:
 		return nil, err
 	case !fresh && !errors.Is(refuseHeadless(dir), errFresh):
-		return &bootstrap{identity: lived}, nil
+		return &bootstrap{resident: lived}, nil
 	case foundErr != nil:
 		return nil, foundErr
 	case fresh && s.unlock == nil:
 		return founded, founded.alreadyLived()
-	case !fresh && founded.identity != lived:
+	case !fresh && founded.identity != lived.identity:
 		return nil, fmt.Errorf("data directory %s belongs to member %v of cluster %x, not to "+
-			"member %v of cluster %x", dir, lived.member, lived.cluster,
+			"member %v of cluster %x", dir, lived.identity.member, lived.identity.cluster,
 			founded.identity.member, founded.identity.cluster)
+	case !fresh:
+		founded.resident = lived
 	}
 	return founded, nil
 }
@@ -208,7 +212,7 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 		Members:        b.members,
 		Name:           c.Name,
 		ClientURLs:     c.AdvertiseClientURLs.StringSlice(),
-		Seed:           b.identity.cluster,
+		Seed:           b.secret,
 		TickNanos:      int64(tick),
 		HeartbeatTicks: ticksPerHeartbeat,
 		ElectionTicks:  int(c.ElectionMillis * ticksPerHeartbeat / c.HeartbeatMillis),

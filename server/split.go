@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// sniffBytes tell all protocols apart: "PRI" opens HTTP/2, frameMagic our peers, and a word
-	// of letters everything else that HTTP/1 may be.
+	// sniffBytes tell all protocols apart: "PRI" opens HTTP/2, framePreamble our peers, and a
+	// word of letters everything else that HTTP/1 may be.
 	sniffBytes    = 3
 	sniffTimeout  = 10 * time.Second
 	maxUndecided  = 4096

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/detcd/detcd/netsim"
 )
 
 // The same plan gives the same trace, however many processors there are.
@@ -78,8 +80,14 @@ func checkPlan(t *testing.T, p *Plan) {
 	for i, f := range p.Faults {
 		require.Equal(t, uint32(i+1), f.ID)
 		require.Less(t, f.At, p.Chaos)
-		if f.Kind == FaultRot {
+		if f.Kind.damages() {
 			rotten[f.Member] = true
+		}
+	}
+	for i := range p.Members {
+		if p.Absent.Has(netsim.Endpoint(i)) {
+			require.NotContains(t, rotten, i)
+			rotten[i] = true
 		}
 	}
 	require.LessOrEqual(t, len(rotten), (p.Members-1)/2)

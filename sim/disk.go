@@ -14,7 +14,12 @@ type disk struct {
 	member *member
 	done   uint64 // operations finished, keys their durations
 	slow   int64  // active slow-downs multiply durations; 0 is none
-	stalls int    // active stalls; nothing ends while above 0
+	// stalls counts the active stalls of each lane; nothing ends in one while above 0.
+	stalls [diskio.NumLanes]int
+	// limit is the capacity that a full disk has, 0 for an endless one; told is the limit that the
+	// process knows of.
+	limit, told int64
+	voice       voice
 	// held says which lanes had an operation end during a stall.
 	held [diskio.NumLanes]holding
 	// failureSeen says that the process has been told of a failed sync.
@@ -29,6 +34,54 @@ const (
 	flowing holding = iota
 	held
 )
+
+// stallEverything and stallLane are what a stall's Amount says.
+const stallEverything int64 = 0
+
+func stallLane(lane diskio.Lane) int64 { return int64(lane) + 1 }
+
+// stall begins (by 1) or ends (by -1) a stall, and lets go on what it held back.
+func (d *disk) stall(what int64, by int) {
+	for lane := range d.stalls {
+		if what == stallEverything || what == stallLane(diskio.Lane(lane)) {
+			d.stalls[lane] += by
+		}
+	}
+	d.unstall()
+}
+
+// plenty is the room that an endless disk reports.
+const plenty = 1 << 50
+
+// voice says whether the process is told how much room there is, or has to find out.
+type voice uint32
+
+const (
+	aloud voice = iota
+	silent
+)
+
+// fill leaves so much room on the disk; plenty makes it endless again.
+func (d *disk) fill(room int64, v voice) {
+	d.limit, d.voice = 0, v
+	if room < plenty {
+		d.limit = d.Used() + max(room, 1)
+	}
+	d.SetCapacity(d.limit)
+}
+
+// report tells the process how much room there is, as long as that is worth a word.
+func (d *disk) report() {
+	if d.voice == silent || d.limit == 0 && d.told == 0 {
+		return
+	}
+	d.told = d.limit
+	room := int64(plenty)
+	if d.limit > 0 {
+		room = max(d.limit-d.Used(), 0)
+	}
+	d.member.input(kv.Input{Kind: kv.InputSpace, Free: room})
+}
 
 // armedCrash is a crash that waits for a certain operation.
 type armedCrash struct {
@@ -114,7 +167,7 @@ func (d *disk) event(e *event) {
 	if e.slot != m.run || m.life != up {
 		return
 	}
-	if d.stalls > 0 {
+	if d.stalls[lane] > 0 {
 		d.held[lane] = held
 		return
 	}
@@ -135,11 +188,11 @@ func (d *disk) event(e *event) {
 	d.begin(lane)
 }
 
-// unstall lets go on what a stall held back.
+// unstall lets go on what is held back and not stalled any more.
 func (d *disk) unstall() {
 	m := d.member
 	for lane := range d.held {
-		if d.held[lane] == held {
+		if d.held[lane] == held && d.stalls[lane] == 0 {
 			d.held[lane] = flowing
 			m.world.schedule(event{at: m.world.now, kind: eventDisk, node: uint8(m.index),
 				slot: m.run, arg: uint64(lane)})

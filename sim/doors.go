@@ -123,10 +123,14 @@ func (m *member) evaluate(e *event) {
 		w.fail(OraclePanic, "member %d: panic in a read: %s", m.index, failed)
 		return
 	}
-	if a.Code == kv.ErrDamaged && !m.damaged {
-		w.fail(OraclePanic, "member %d: a read finds damage without a fault that explains it: %s",
-			m.index, a.Body)
-		return
+	if words := a.Damage(); words != "" {
+		if !m.damaged {
+			w.fail(OraclePanic, "member %d: a read finds damage without a fault that explains "+
+				"it: %s", m.index, words)
+			return
+		}
+		m.metDamage = true
+		m.input(kv.Input{Kind: kv.InputDamaged, Damage: words})
 	}
 	m.reply(&a)
 	m.input(kv.Input{Kind: kv.InputViewEnd, View: g.read.View})

@@ -3,6 +3,7 @@ package sim
 import (
 	"slices"
 
+	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/netsim"
 	"github.com/detcd/detcd/raft"
 )
@@ -12,14 +13,15 @@ import (
 // near it. Which kinds take part at all is drawn per seed (a swarm): a run in which everything
 // happens reaches fewer states than many runs that each leave something out.
 //
-// The budget: members whose stored bytes are damaged stay down, so at most a minority is ever
-// chosen for it. Everything else may hit all members at once.
+// The budget: members whose stored bytes are damaged, or whose disk lies, may be lost for good, so
+// at most a minority is ever chosen for that. Everything else may hit all members at once.
 
 // faultWeights is how often each kind is drawn where a seed allows it.
 var faultWeights = [numFaultKinds]uint16{
 	FaultPartition: 10, FaultLoss: 3, FaultDuplicate: 2, FaultDelay: 3, FaultHold: 6,
 	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
-	FaultSyncError: 2, FaultRot: 2, FaultTransfer: 3,
+	FaultSyncError: 2, FaultRot: 2, FaultTransfer: 3, FaultDecay: 2, FaultFull: 3,
+	FaultWriteError: 2, FaultReadError: 1, FaultLie: 1, FaultLostWrite: 1,
 }
 
 // generateFaults fills in the plan's faults, sorted by time.
@@ -51,7 +53,7 @@ func generateFaults(p *Plan) {
 			}
 			f.At = min(f.At, p.Chaos-second)
 			ended = f.At + f.For
-			if kind == FaultRot {
+			if kind.damages() {
 				if len(rotten) == 0 {
 					continue
 				}
@@ -61,6 +63,7 @@ func generateFaults(p *Plan) {
 			p.Faults = append(p.Faults, f)
 		}
 	}
+	p.Faults = append(p.Faults, generateCourses(p, &weights)...)
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int {
 		switch {
 		case a.At < b.At:
@@ -73,6 +76,40 @@ func generateFaults(p *Plan) {
 	for i := range p.Faults {
 		p.Faults[i].ID = uint32(i + 1)
 	}
+}
+
+// damages says whether a fault may cost a member for good.
+func (k FaultKind) damages() bool {
+	switch k {
+	case FaultRot, FaultDecay, FaultReadError, FaultLie, FaultLostWrite:
+		return true
+	}
+	return false
+}
+
+// absentMembers draws who stays away while the others have to recover: nobody in most plans, and
+// no more than the budget of lost members leaves.
+func absentMembers(p *Plan) netsim.Set {
+	d := newDie(p.Seed, entityFaults, 1)
+	var lost netsim.Set
+	for i := range p.Faults {
+		if p.Faults[i].Kind.damages() {
+			lost |= netsim.Of(netsim.Endpoint(p.Faults[i].Member))
+		}
+	}
+	room := (p.Members-1)/2 - lost.Len()
+	if room <= 0 || !d.chance(400_000) {
+		return 0
+	}
+	all := make([]int, p.Members)
+	d.rand.Perm(all)
+	var absent netsim.Set
+	for _, m := range all {
+		if !lost.Has(netsim.Endpoint(m)) && absent.Len() < room {
+			absent |= netsim.Of(netsim.Endpoint(m))
+		}
+	}
+	return absent
 }
 
 // rottenMembers draws the members whose media may be damaged: fewer than half.
@@ -108,6 +145,10 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 		f.PPM = uint32(d.spread(1000, 900_000))
 	case FaultDuplicate:
 		f.PPM = uint32(d.spread(1000, 500_000))
+		f.Amount = d.spread(1, 10_000) * millisecond
+		if d.chance(400_000) {
+			f.Classes = holdClasses(d)
+		}
 	case FaultDelay:
 		f.Amount = d.spread(1, 1000) * millisecond
 	case FaultHold:
@@ -122,13 +163,8 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 		f.For = d.spread(p.TickNanos, 10*p.ElectionNanos())
 	case FaultClock:
 		f.Amount = d.spread(1, 4*3600*1000) * millisecond * oneOf(d, int64(1), -1)
-	case FaultSlowDisk:
-		f.Amount = d.spread(2, 200)
-	case FaultSyncError:
-		f.Amount = d.below(int64(len(syncScopes)))
-	case FaultRot:
-		f.For = d.spread(50, 1000) * millisecond
-		f.Amount = d.within(1, 8)
+	default:
+		generateDiskFault(d, &f)
 	}
 	if f.Target == TargetLeader && d.chance(300_000) {
 		// The moments right after an election are when a leader knows least.
@@ -138,6 +174,30 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 		f.Side, f.Concerned = linkEnds(d, members, everyone)
 	}
 	return f
+}
+
+// generateDiskFault draws what a fault of a disk needs.
+func generateDiskFault(d *die, f *Fault) {
+	switch f.Kind {
+	case FaultSlowDisk:
+		f.Amount = d.spread(2, 200)
+	case FaultStall:
+		f.Amount = oneOf(d, stallEverything, stallEverything, stallLane(diskio.LaneLog),
+			stallLane(diskio.LaneLog), stallLane(diskio.LaneEngine), stallLane(diskio.LaneBulk))
+	case FaultFull:
+		f.Amount, f.PPM = d.spread(1, 256<<10), uint32(oneOf(d, aloud, silent))
+	case FaultReadError:
+		f.PPM = uint32(d.spread(100, million))
+	case FaultLie:
+		f.PPM = uint32(d.spread(10_000, million))
+	case FaultLostWrite:
+		f.PPM = uint32(d.spread(1000, 200_000))
+	case FaultSyncError, FaultWriteError:
+		f.Amount = d.below(int64(len(syncScopes)))
+	case FaultRot, FaultDecay:
+		f.For = d.spread(50, 1000) * millisecond
+		f.Amount = d.within(1, 8)
+	}
 }
 
 // linkEnds draws which links a network fault concerns: from which endpoints, to which.
@@ -150,8 +210,15 @@ func linkEnds(d *die, members, everyone netsim.Set) (from, to netsim.Set) {
 	return from, to
 }
 
-// holdClasses draws one kind of message, or one kind and what answers it.
+// snapshotClasses are the messages of a transfer.
+const snapshotClasses = 1<<raft.MsgSnapshotOffer | 1<<raft.MsgSnapshotChunk |
+	1<<raft.MsgSnapshotAck
+
+// holdClasses draws one kind of message, or one kind and what answers it, or a whole transfer.
 func holdClasses(d *die) uint32 {
+	if d.chance(150_000) {
+		return snapshotClasses
+	}
 	first := d.within(int64(raft.MsgPreVote), int64(raft.NumMessageTypes)-1)
 	return 1<<first | 1<<d.within(first, min(first+1, int64(raft.NumMessageTypes)-1))
 }

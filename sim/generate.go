@@ -37,6 +37,8 @@ func Generate(seed uint64) Plan {
 	}
 	generateScripts(&p)
 	generateFaults(&p)
+	p.Absent = absentMembers(&p)
+	p.Ending = oneOf(&d, PlainEnding, PlainEnding, EmptyEnding)
 	return p
 }
 
@@ -48,6 +50,9 @@ func generateLimits(seed uint64) kv.Limits {
 	l.MaxRequestBytes = int(oneOf(&d, 2048, 4096, 16_384))
 	l.QuotaBytes = -1
 	l.MaxPending = int(oneOf(&d, 4, 64, 1024))
+	l.MaxPendingBytes = d.spread(16<<10, 1<<20)
+	l.MaxBacklog = int(oneOf(&d, 50, 500, 5000))
+	l.UnwrittenBytes = d.spread(4<<10, 256<<10)
 	l.CheckpointBytes = d.spread(4<<10, 128<<10)
 	l.CheckpointCount = d.spread(4, 300)
 	l.CatchUpEntries = d.spread(1, 100)

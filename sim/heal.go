@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -40,7 +41,7 @@ type healing struct {
 // finalStep is one of the world's own requests after the chaos.
 type finalStep struct {
 	member  int
-	request request
+	request request // without a method: a compaction at the revision that the store has by then
 }
 
 // hashKey is what makes two answers to HashKV comparable.
@@ -68,16 +69,21 @@ func (w *world) nextPhase() {
 		w.faults[i].active = idle
 	}
 	w.net.SetQuality(calm, calm)
-	for _, m := range w.members {
+	for i, m := range w.members {
+		if m.absent = w.plan.Absent.Has(netsim.Endpoint(i)); m.absent {
+			m.leave()
+		}
 		m.calm()
 	}
 	w.schedule(event{at: w.now + 50*millisecond, kind: eventProbe})
 }
 
-// calm takes every fault off one machine and starts its process if it is down.
+// calm takes every fault off one machine and starts its process if it is down. One whose stored
+// bytes are damaged starts anew: it reads all that counts then, and is whole or refuses.
 func (m *member) calm() {
 	m.disk.Quiet()
-	m.disk.slow, m.disk.stalls = 0, 0
+	m.disk.slow, m.disk.stalls = 0, [len(m.disk.stalls)]int{}
+	m.disk.fill(plenty, aloud)
 	m.crash = armedCrash{}
 	if !m.disk.failureSeen {
 		m.failing = 0
@@ -85,10 +91,21 @@ func (m *member) calm() {
 	m.disk.unstall()
 	m.pauses = 0
 	m.resume()
-	if m.life == down {
+	if m.damaged && m.life == up {
+		m.stop(powerStays)
+	}
+	if m.life == down && !m.absent {
 		m.downUntil = m.world.now
 		m.scheduleRestart(m.world.now)
 	}
+}
+
+// leave takes a member away until it is let back.
+func (m *member) leave() {
+	if m.life == up {
+		m.stop(powerStays)
+	}
+	m.downUntil = math.MaxInt64
 }
 
 // probe looks whether the cluster has recovered.
@@ -127,10 +144,12 @@ func (w *world) missing() string {
 		return "no leader"
 	}
 	for _, m := range w.members {
-		switch m.life {
-		case down:
+		switch {
+		case m.absent:
+			continue
+		case m.life == down:
 			return fmt.Sprintf("member %d is down", m.index)
-		case gone:
+		case m.life == gone:
 			continue
 		}
 		s := m.driver.Node.State()
@@ -139,6 +158,8 @@ func (w *world) missing() string {
 			return fmt.Sprintf("member %d does not follow member %d", m.index, leader)
 		case !s.Ready:
 			return fmt.Sprintf("member %d is not ready", m.index)
+		case m.driver.Node.LowOnSpace():
+			return fmt.Sprintf("member %d is low on space", m.index)
 		case s.Pending > 0:
 			return fmt.Sprintf("member %d has %d requests without an answer", m.index, s.Pending)
 		case s.Applied < w.oracle.commit.last():
@@ -211,7 +232,33 @@ func (w *world) beginReading() {
 				request: request{method: kv.MethodHashKV, raw: raw}})
 		}
 	}
+	if h.phase == reading && w.plan.Ending == EmptyEnding {
+		w.emptyAll()
+	}
 	w.nextStep()
+}
+
+// emptyAll plans an ending that deletes everything, compacts at that revision, and has every live
+// member make its checkpoints.
+func (w *world) emptyAll() {
+	h := &w.heal
+	asked := h.steps[0].member
+	h.steps = append(h.steps, finalStep{member: asked, request: marshalled(request{
+		modelled: linearizability.Request{DeleteRange: &pb.DeleteRangeRequest{Key: []byte{0},
+			RangeEnd: []byte{0}}},
+	})}, finalStep{member: asked})
+	for _, m := range w.members {
+		if m.life == up {
+			h.steps = append(h.steps, finalStep{member: m.index,
+				request: request{method: kv.MethodDefragment}})
+		}
+	}
+}
+
+// compactAll asks for a compaction at the newest revision.
+func (w *world) compactAll() request {
+	return marshalled(request{modelled: linearizability.Request{Compact: &pb.CompactionRequest{
+		Revision: w.oracle.commit.state.Revision(), Physical: true}}})
 }
 
 // nextStep sends the next final request, or ends the phase when there is none.
@@ -220,6 +267,9 @@ func (w *world) nextStep() {
 	if len(h.steps) > 0 {
 		s := h.steps[0]
 		h.steps = h.steps[1:]
+		if s.request.method == 0 {
+			s.request = w.compactAll()
+		}
 		w.clients[len(w.clients)-1].ask(s.request, s.member, finalTimeout)
 		return
 	}
@@ -230,8 +280,12 @@ func (w *world) nextStep() {
 	}
 	h.phase, h.since, h.deadline = settlingAgain, w.now, w.now+w.bound()
 	for _, m := range w.members {
-		if m.life == up {
+		switch {
+		case m.life == up:
 			m.stop(powerLost)
+			m.scheduleRestart(w.now + 10*millisecond)
+		case m.absent:
+			m.absent, m.downUntil = false, w.now
 			m.scheduleRestart(w.now + 10*millisecond)
 		}
 	}

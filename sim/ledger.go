@@ -291,8 +291,8 @@ func (l *ledger) remembers(m *member, s *kv.State) memory {
 	if l.overruled(d, r) {
 		d.cut(r.Last)
 	}
-	if r.Term < c.hard.Term || r.Last < min(c.last, d.last()) &&
-		d.holds(s.Applied, l.world.oracle.commit.termAt(s.Applied)) {
+	if !m.liar && (r.Term < c.hard.Term || r.Last < min(c.last, d.last()) &&
+		d.holds(s.Applied, l.world.oracle.commit.termAt(s.Applied))) {
 		l.world.fail(OracleDurable, "member %d, damaged, restarts in term %d with a log that ends "+
 			"at %d, though term %d and entries up to %d were known to be durable", m.index, r.Term,
 			r.Last, c.hard.Term, c.last)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/diskio/keyed"
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/netsim"
 	"github.com/detcd/detcd/raft"
@@ -44,14 +45,20 @@ type member struct {
 	applied raft.Index
 	judged  uint64 // the turn that the oracles have looked at last
 	conduct conduct
-	// damaged says that stored bytes were altered by a fault, which excuses a refusal or a halt.
-	damaged bool
-	// failing is the number of syncs that were made to fail and not yet seen to: each demands a
-	// halt. reboots says that the next failure takes the whole machine down.
+	// damaged says that stored bytes were altered by a fault, or could not be read, which excuses a
+	// refusal or a halt. liar says that the disk has reported as durable what it did not keep: then
+	// nothing that the member lacks is its own mistake, and what lacks something counts as lost.
+	damaged, liar bool
+	// failing is the number of syncs and writes that were made to fail and not yet seen to: each
+	// demands a halt. reboots says that the next failure takes the whole machine down.
 	failing    int
 	failedBy   int // index of the latest such fault
 	reboots    bool
 	haltReason string
+	// metDamage says that a read of this process met damage: its next turn has to be the last.
+	metDamage   bool
+	stalledLead stalledLead
+	absent      bool // it stays down while the others recover
 }
 
 // owed is a request that a process has accepted and not yet answered.
@@ -78,7 +85,7 @@ func newMember(w *world, index int) *member {
 	m.config = kv.Config{
 		Cluster: 0xdec0de, Member: m.id, Name: fmt.Sprintf("m%d", index),
 		ClientURLs: []string{fmt.Sprintf("http://10.0.0.%d:2379", index+1)},
-		Seed:       p.Seed, TickNanos: p.TickNanos,
+		Seed:       keyed.Hash(p.Seed, 0x5ec7e7, uint64(index)), TickNanos: p.TickNanos,
 		HeartbeatTicks: p.HeartbeatTicks, ElectionTicks: p.ElectionTicks,
 		Version: "3.7.1", Limits: p.Limits, Observed: kv.ObserveApplied,
 	}
@@ -194,6 +201,7 @@ func (m *member) tick(e *event) {
 	if !m.tickDue { // a ticker that nobody reads drops its ticks
 		m.tickDue = true
 		m.input(kv.Input{Kind: kv.InputTick})
+		m.disk.report()
 	}
 }
 
@@ -249,7 +257,9 @@ func (m *member) turn(e *event) {
 	case halted:
 		m.halted()
 	case m.disk.failureSeen:
-		w.fail(OracleHalt, "member %d goes on after a sync failed", m.index)
+		w.fail(OracleHalt, "member %d goes on after a sync or a write failed", m.index)
+	case m.metDamage:
+		w.fail(OracleHalt, "member %d goes on after a read met damage", m.index)
 	default:
 		m.again = again
 		if again || len(m.inbox) > 0 {

@@ -21,6 +21,7 @@ const (
 	OracleHalt    Oracle = "HALT"    // a failed sync stops the node
 	OracleCodec   Oracle = "CODEC"   // the wire form says the same as the value
 	OracleCheck   Oracle = "CHECK"   // the node's own invariants
+	OracleBound   Oracle = "BOUND"   // what a node holds in memory stays within its limits
 	// OracleUndecided fails a run whose history a checker could not judge: no verdict is no pass.
 	OracleUndecided Oracle = "UNDECIDED"
 )
@@ -74,6 +75,11 @@ func (o *oracles) stepped(m *member) {
 		return
 	}
 	m.judged = o.world.counts.Turns
+	if err := m.driver.Node.Held().Check(&m.config.Limits); err != nil {
+		o.world.fail(OracleBound, "member %d: %v", m.index, err)
+		return
+	}
+	o.givesWay(m)
 	applied := m.driver.Effects().Applied
 	if len(applied) == 0 {
 		return

@@ -37,7 +37,23 @@ type Plan struct {
 	Machines       []Machine
 	Scripts        []Script
 	Faults         []Fault
+	// Absent are members that stay down from the end of the chaos until the second settling: the
+	// others owe progress without them. Together with those that damage may take they are fewer
+	// than half.
+	Absent netsim.Set
+	Ending Ending
 }
+
+// Ending says how the first reading ends.
+type Ending uint8
+
+// The choices.
+const (
+	PlainEnding Ending = iota
+	// EmptyEnding deletes everything, compacts at that revision and waits for the checkpoints: the
+	// newest record of what the next start finds is one that a compaction was about.
+	EmptyEnding
+)
 
 // Machine is what one member runs on.
 type Machine struct {
@@ -65,27 +81,34 @@ type FaultKind uint8
 
 // The kinds of fault.
 const (
-	FaultPartition FaultKind = iota + 1
-	FaultLoss                // messages are lost
-	FaultDuplicate           // messages arrive twice, the second much later
-	FaultDelay               // links become slow
-	FaultHold                // some messages are held back for seconds
-	FaultCrash               // a process dies; what the file system was given survives
-	FaultPower               // a machine loses power; unsynced data may be lost or torn
-	FaultPause               // a process is frozen while the world goes on
-	FaultClock               // a wall clock jumps
-	FaultSlowDisk            // operations take much longer
-	FaultStall               // the disk does nothing for a while
-	FaultSyncError           // a sync reports an error and drops what it should have kept
-	FaultRot                 // stored bytes change while the member is down
-	FaultTransfer            // a client asks for a leadership transfer
+	FaultPartition  FaultKind = iota + 1
+	FaultLoss                 // messages are lost
+	FaultDuplicate            // messages arrive twice, the second much later
+	FaultDelay                // links become slow
+	FaultHold                 // some messages are held back for seconds
+	FaultCrash                // a process dies; what the file system was given survives
+	FaultPower                // a machine loses power; unsynced data may be lost or torn
+	FaultPause                // a process is frozen while the world goes on
+	FaultClock                // a wall clock jumps
+	FaultSlowDisk             // operations take much longer
+	FaultStall                // the disk does nothing for a while
+	FaultSyncError            // a sync reports an error and drops what it should have kept
+	FaultRot                  // stored bytes change while the member is down
+	FaultTransfer             // a client asks for a leadership transfer
+	FaultDecay                // stored bytes change while the member runs
+	FaultFull                 // the disk has hardly any room left
+	FaultWriteError           // a write reports an error
+	FaultReadError            // reads report errors
+	FaultLie                  // syncs report success and keep nothing
+	FaultLostWrite            // sectors that were synced go on showing their old content
 	numFaultKinds
 )
 
 // String names the kind.
 func (k FaultKind) String() string {
 	names := [...]string{"?", "partition", "loss", "duplicate", "delay", "hold", "crash", "power",
-		"pause", "clock", "slow-disk", "stall", "sync-error", "rot", "transfer"}
+		"pause", "clock", "slow-disk", "stall", "sync-error", "rot", "transfer", "decay",
+		"full-disk", "write-error", "read-error", "lie", "lost-write"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -149,8 +172,10 @@ type Fault struct {
 	Side      netsim.Set
 	Concerned netsim.Set
 	Classes   uint32
-	PPM       uint32
-	Amount    int64 // delay, clock jump or slow-down
+	PPM       uint32 // chance of what happens; of a full disk, whether anybody is told
+	// Amount is a delay, a clock's jump, a slow-down, what of the disk stalls, the bytes that are
+	// left on it, or a number of sectors.
+	Amount int64
 	// Crashes: the member dies at its Ops-th disk operation after At, at the given moment.
 	Ops    int
 	Moment Moment
@@ -168,7 +193,7 @@ func (f Fault) String() string {
 			f.Side, f.Concerned, f.Classes, f.PPM, clockTime(f.Amount))
 	case FaultCrash, FaultPower:
 		fmt.Fprintf(&b, " %s operation %d", f.Moment, f.Ops)
-	case FaultClock, FaultSlowDisk:
+	case FaultClock, FaultSlowDisk, FaultStall, FaultFull:
 		fmt.Fprintf(&b, " by %d", f.Amount)
 	}
 	if f.When == OnElection {
@@ -193,6 +218,7 @@ func (p *Plan) String() string {
 	fmt.Fprintf(&b, "limits %+v\n", p.Limits)
 	fmt.Fprintf(&b, "peers %+v\nclients %+v\n", p.Peers, p.Clients)
 	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d\n", p.WirePPM, p.TurnDelay, p.ReadDelay)
+	fmt.Fprintf(&b, "absent %b, ending %d\n", p.Absent, p.Ending)
 	for i, m := range p.Machines {
 		fmt.Fprintf(&b, "machine %d %+v\n", i, m)
 	}

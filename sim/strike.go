@@ -36,6 +36,7 @@ func (w *world) beginFault(i int) {
 	}
 	s.injected++
 	s.active = active
+	w.trouble(f)
 	s.members = w.resolve(f)
 	w.trace.add(uint64(s.members))
 	switch f.Kind {
@@ -102,6 +103,7 @@ func (w *world) disturb(f *Fault, s *faultState) {
 	case FaultDuplicate:
 		members := netsim.Set(1)<<w.plan.Members - 1
 		r.DuplicatePPM, r.From, r.To = f.PPM, r.From&members, r.To&members
+		r.EchoDelay = f.Amount
 	case FaultDelay:
 		r.Delay = f.Amount
 	case FaultHold:
@@ -110,9 +112,9 @@ func (w *world) disturb(f *Fault, s *faultState) {
 	w.net.Add(r)
 }
 
-// syncScopes says in which files a sync fails, by Fault.Amount. A failed sync of a directory (only
-// the first scope has any) is followed by a reboot: file systems stop at it, so that no process
-// ever goes on with names that the media does not know.
+// syncScopes says in which files a sync or a write fails, by Fault.Amount. A failed sync of a
+// directory (only the first scope has any) is followed by a reboot: file systems stop at it, so
+// that no process ever goes on with names that the media does not know.
 var syncScopes = [...]string{"", "log/", "data/"}
 
 // strike lets a fault hit one member.
@@ -135,7 +137,10 @@ func (m *member) strike(i int, f *Fault, s *faultState) {
 		m.disk.slow += f.Amount
 		s.felt++
 	case FaultStall:
-		m.disk.stalls++
+		m.disk.stall(f.Amount, 1)
+		s.felt++
+	case FaultFull:
+		m.disk.fill(f.Amount, voice(f.PPM))
 		s.felt++
 	case FaultSyncError:
 		m.disk.Arm(simdisk.SyncFails, syncScopes[f.Amount])
@@ -143,9 +148,27 @@ func (m *member) strike(i int, f *Fault, s *faultState) {
 		m.failedBy = i
 		m.reboots = m.reboots || f.Amount == 0
 	case FaultRot:
-		m.rot(i, f, s)
+		if m.life == up {
+			m.stop(powerStays)
+		}
+		m.spoil(i, f, s)
+		m.scheduleRestart(m.world.now + f.For)
+	case FaultDecay:
+		m.spoil(i, f, s)
+	case FaultWriteError:
+		m.disk.Arm(simdisk.WriteFails, syncScopes[f.Amount])
+		m.failing++
+		m.failedBy = i
+	case FaultReadError, FaultLie, FaultLostWrite:
+		m.disk.SetRate(unreliable[f.Kind], f.PPM)
+		m.damaged = true
+		m.liar = m.liar || f.Kind != FaultReadError
 	}
 }
+
+// unreliable is what faults that last make a disk do.
+var unreliable = [numFaultKinds]simdisk.FaultKind{FaultReadError: simdisk.ReadFails,
+	FaultLie: simdisk.SyncLies, FaultLostWrite: simdisk.LostWrite}
 
 // endFault takes back what a fault did, unless healing has done so already.
 func (w *world) endFault(i int) {
@@ -176,10 +199,11 @@ func (m *member) relieve(i int, f *Fault) {
 	case FaultSlowDisk:
 		m.disk.slow -= f.Amount
 	case FaultStall:
-		m.disk.stalls--
-		if m.disk.stalls == 0 {
-			m.disk.unstall()
-		}
+		m.disk.stall(f.Amount, -1)
+	case FaultFull:
+		m.disk.fill(plenty, aloud)
+	case FaultReadError, FaultLie, FaultLostWrite:
+		m.disk.SetRate(unreliable[f.Kind], 0)
 	}
 }
 
@@ -235,7 +259,8 @@ func (m *member) stop(p power) {
 	m.life, m.driver = down, nil
 	m.dying, m.again, m.turnDue, m.tickDue = false, false, false, false
 	m.crash = armedCrash{}
-	m.disk.failureSeen = false
+	m.disk.failureSeen, m.metDamage = false, false
+	m.disk.told = 0
 	m.disk.held = [len(m.disk.held)]holding{}
 	clear(m.inbox)
 	m.inbox = m.inbox[:0]
@@ -262,13 +287,9 @@ func (m *member) restart(e *event) {
 	m.start()
 }
 
-// rot damages what the member has stored, while it is down.
-func (m *member) rot(i int, f *Fault, s *faultState) {
-	w := m.world
-	if m.life == up {
-		m.stop(powerStays)
-	}
-	d := newDie(w.plan.Seed, entityCrash, uint64(i))
+// spoil damages what the member has stored.
+func (m *member) spoil(i int, f *Fault, s *faultState) {
+	d := newDie(m.world.plan.Seed, entityCrash, uint64(i))
 	within := oneOf(&d, "log/", "log/", "data/", "")
 	kind := oneOf(&d, simdisk.BitRot, simdisk.BitRot, simdisk.LatentSector, simdisk.ZeroedSector,
 		simdisk.Misdirected)
@@ -278,5 +299,4 @@ func (m *member) rot(i int, f *Fault, s *faultState) {
 			s.felt++
 		}
 	}
-	m.scheduleRestart(w.now + f.For)
 }

@@ -29,8 +29,10 @@ type world struct {
 	oracle  oracles
 	heal    healing
 	counts  Counts
-	failure *Failure
-	done    bool
+	// troubled is until when the cluster is disturbed by more than a stalled log.
+	troubled int64
+	failure  *Failure
+	done     bool
 }
 
 // letter is what travels through the simulated network.

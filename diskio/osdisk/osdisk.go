@@ -138,6 +138,16 @@ func (d *Disk) Close() error {
 	return d.files.closeAll()
 }
 
+// Free is how many bytes the file system has left for us; errors.ErrUnsupported where nobody says.
+// It may take as long as the device likes.
+func (d *Disk) Free() (int64, error) {
+	free, err := freeBytes(d.dir)
+	if err != nil {
+		return 0, fmt.Errorf("osdisk: free space of %s: %w", d.dir, err)
+	}
+	return free, nil
+}
+
 // Stats returns the counters of one lane.
 func (d *Disk) Stats(id diskio.Lane) LaneStats {
 	l := d.lanes[id]

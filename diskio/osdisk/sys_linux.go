@@ -35,6 +35,15 @@ func reserve(file *os.File, off, length int64) (done bool, err error) {
 	}
 }
 
+// freeBytes is how much more the file system that holds path takes from us.
+func freeBytes(path string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
+
 // writeAll writes the buffers one behind the other at off, with as few calls as it takes. It
 // consumes the outer slice.
 func writeAll(file *os.File, buffers [][]byte, off int64) (int, error) {

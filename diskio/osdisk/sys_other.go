@@ -2,7 +2,10 @@
 
 package osdisk
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // syncData makes content and size durable. On darwin File.Sync flushes the drive's cache too.
 func syncData(file *os.File) error {
@@ -13,6 +16,9 @@ func syncData(file *os.File) error {
 func reserve(*os.File, int64, int64) (done bool, err error) {
 	return false, nil
 }
+
+// freeBytes is not known: there is no portable call.
+func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }
 
 // writeAll writes the buffers one behind the other at off.
 func writeAll(file *os.File, buffers [][]byte, off int64) (int, error) {

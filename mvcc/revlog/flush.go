@@ -3,6 +3,10 @@ package revlog
 // What leaves the log as operations and comes back as completions. Each concern (write-behind,
 // checkpoint, reclaim, removal) has at most one operation in flight; they share a lane, so the
 // order of submission is the order of effect. After the first failure nothing is issued any more.
+//
+// A full disk is no failure. Nothing of a refused write may be assumed to have happened, so it is
+// written again when there may be space: after Retry, or when a file was removed. Until then only
+// removals are issued. A sync is never repeated.
 
 import (
 	"fmt"
@@ -26,6 +30,17 @@ func (l *Log) Flush(ops []diskio.Op) []diskio.Op {
 	if l.retired {
 		return ops
 	}
+	if !l.full {
+		ops = l.flushWrites(ops)
+	}
+	if !l.known {
+		return ops
+	}
+	return l.flushGraves(ops)
+}
+
+// flushWrites issues what needs space, or leads to something that does.
+func (l *Log) flushWrites(ops []diskio.Op) []diskio.Op {
 	ops = l.flushBehind(ops)
 	p := l.publish
 	if l.renew != nil {
@@ -45,10 +60,7 @@ func (l *Log) Flush(ops []diskio.Op) []diskio.Op {
 			w.ticket = l.issue(&ops, op)
 		}
 	}
-	if !l.known {
-		return ops
-	}
-	return l.flushGraves(ops)
+	return ops
 }
 
 func (l *Log) issue(ops *[]diskio.Op, op diskio.Op) diskio.Ticket {
@@ -95,6 +107,9 @@ func (l *Log) flushGraves(ops []diskio.Op) []diskio.Op {
 // Complete handles the completion of one of the log's operations; an error means that the node
 // must stop.
 func (l *Log) Complete(c diskio.Completion) error {
+	if l.err == nil && l.refused(&c) {
+		return nil
+	}
 	if err := c.Status.Err(); err != nil && l.err == nil {
 		l.err = fmt.Errorf("revlog: %s %s (%s): %w", c.Kind, c.File, c.Detail, err)
 	}
@@ -121,6 +136,7 @@ func (l *Log) Complete(c diskio.Completion) error {
 	case c.Ticket == l.removing:
 		l.removing = 0
 		l.bytes -= l.freed
+		l.full = false
 	case c.Ticket == l.founding:
 		l.founding = 0
 		l.setup = l.setup[1:]
@@ -130,6 +146,36 @@ func (l *Log) Complete(c diskio.Completion) error {
 	}
 	return l.err
 }
+
+// refused takes a write, or the rename of a manifest, for which there was no space: it is to be
+// issued again.
+func (l *Log) refused(c *diskio.Completion) bool {
+	if c.Status != diskio.NoSpace || c.Kind != diskio.Write && c.Kind != diskio.Rename {
+		return false
+	}
+	switch w := l.rewrite; {
+	case c.Ticket == l.behind:
+		l.behind = 0
+		l.queue[0].issued = l.queue[0].written
+	case l.publish != nil && c.Ticket == l.publish.ticket:
+		l.publish.refused()
+	case l.renew != nil && c.Ticket == l.renew.ticket:
+		l.renew.refused()
+	case w != nil && c.Ticket == w.ticket:
+		w.ticket = 0
+		w.out.issued = w.out.written
+	default:
+		return c.Ticket <= l.first // a predecessor's, whose files are given up
+	}
+	l.full = true
+	return true
+}
+
+// Full says whether the disk was too full for the last write of some kind.
+func (l *Log) Full() bool { return l.full }
+
+// Retry lets a log that met a full disk write again.
+func (l *Log) Retry() { l.full = false }
 
 // wrote notes that everything issued of s is written.
 func (l *Log) wrote(s *segment) {

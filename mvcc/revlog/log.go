@@ -49,6 +49,7 @@ type Log struct {
 	founding diskio.Ticket // of setup[0]
 	first    diskio.Ticket // tickets below belong to a predecessor
 	retired  bool          // a receiver is installing its state in this one's place
+	full     bool          // the disk was full; only removals are issued
 	err      error
 }
 
@@ -193,11 +194,12 @@ func (l *Log) Size() (files, inUse int64) {
 // a kept generation refers to them. Two checkpoints give them back.
 func (l *Log) Superseded() int64 { return l.superseded }
 
-// Unwritten is the number of appended bytes that are not written yet, for flow control: it grows
-// without bound while the disk stalls.
+// Unwritten is the number of appended bytes that wait for the disk, for flow control: it grows
+// without bound while the disk stalls. What no write can take yet, because it fills the last chunk
+// of the active segment, does not wait: so while this is above zero, a write is under way or due.
 func (l *Log) Unwritten() (n int64) {
 	for _, s := range l.queue {
-		n += s.length - s.written
+		n += s.due() - s.written
 	}
 	return n
 }

@@ -108,8 +108,8 @@ func (l *Log) load(f found, loaded *Loaded) error {
 		l.home.nextID = max(l.home.nextID, s.id+1)
 	}
 	l.newest = g.generation
-	*loaded = Loaded{Generation: g.number, Checkpoint: g.check}
-	if n < 2 || f.manifests[n-2] != g.previous {
+	*loaded = Loaded{Generation: g.number, Previous: g.previous, Checkpoint: g.check}
+	if g.previous == 0 {
 		return nil
 	}
 	older, err := readManifest(l.disk, l.opt.Dir, g.previous)

@@ -40,7 +40,8 @@ type publisher struct {
 	stage    publishStage
 	head     []byte // of the state file
 	manifest []byte
-	offset   int64 // bytes of the current file that are written
+	offset   int64 // bytes of the current file that are issued
+	asked    int64 // of the last write
 	ticket   diskio.Ticket
 }
 
@@ -100,8 +101,17 @@ func (p *publisher) writeNext(suffix string, head, body []byte, step int64) disk
 	} else {
 		op.Data = head[p.offset:min(p.offset+step, int64(len(head)))]
 	}
-	p.offset += int64(len(op.Data))
+	p.asked = int64(len(op.Data))
+	p.offset += p.asked
 	return op
+}
+
+// refused takes the last operation back: there was no space for it.
+func (p *publisher) refused() {
+	p.ticket = 0
+	if p.stage != stageRename {
+		p.offset -= p.asked
+	}
 }
 
 // done notes that the last operation succeeded; it is true when the generation is durable.

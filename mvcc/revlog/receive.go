@@ -41,6 +41,7 @@ type Receiver struct {
 	publish  *publisher
 	ticket   diskio.Ticket // of the write in flight
 	state    receiverState
+	full     bool // the disk was full while installing; nothing is issued
 	heir     *Log
 	err      error
 }
@@ -166,7 +167,7 @@ func (r *Receiver) store(n int64) {
 
 // Flush is as on Log; its tickets are at least Options.TicketBase+ReceiverTickets.
 func (r *Receiver) Flush(ops []diskio.Op) []diskio.Op {
-	if r.err != nil || r.state >= installed || len(r.log.setup) > 0 {
+	if r.err != nil || r.state >= installed || len(r.log.setup) > 0 || r.full {
 		return ops
 	}
 	for r.writing < len(r.segments) && r.segments[r.writing].wholly() {
@@ -197,9 +198,13 @@ func (r *Receiver) issue(ops *[]diskio.Op, op diskio.Op) diskio.Ticket {
 }
 
 // Complete handles the completion of one of the receiver's operations. After an error while
-// receiving it must be aborted; after one while installing the node must stop. Completions that
-// come after Abort, those of its removals too, may be given or not.
+// receiving it must be aborted; after one while installing the node must stop. A full disk is an
+// error while receiving only: an installation waits for Retry. Completions that come after Abort,
+// those of its removals too, may be given or not.
 func (r *Receiver) Complete(c diskio.Completion) error {
+	if r.refused(&c) {
+		return nil
+	}
 	if err := c.Status.Err(); err != nil && r.err == nil {
 		r.err = fmt.Errorf("revlog: receive: %s %s (%s): %w", c.Kind, c.File, c.Detail, err)
 	}
@@ -223,6 +228,32 @@ func (r *Receiver) Complete(c diskio.Completion) error {
 	}
 	return nil
 }
+
+// refused takes a write, or the rename of the manifest, for which there was no space while
+// installing: it is to be issued again.
+func (r *Receiver) refused(c *diskio.Completion) bool {
+	if c.Status != diskio.NoSpace || r.err != nil || r.state != installing ||
+		c.Kind != diskio.Write && c.Kind != diskio.Rename {
+		return false
+	}
+	switch {
+	case c.Ticket == r.ticket:
+		r.ticket = 0
+		r.segments[r.writing].issued = r.segments[r.writing].written
+	case c.Ticket == r.publish.ticket:
+		r.publish.refused()
+	default:
+		return false
+	}
+	r.full = true
+	return true
+}
+
+// Full says whether the disk was too full for the last write of the installation.
+func (r *Receiver) Full() bool { return r.full }
+
+// Retry lets an installation that met a full disk write again.
+func (r *Receiver) Retry() { r.full = false }
 
 // Install starts making the received state the newest manifest generation on disk. From now on the
 // running log issues nothing; it still takes the completions of what it has issued, and reads.

@@ -7,8 +7,8 @@
 // bytes never share a sector with later ones. Segments partition the order of (main, sub); a main
 // revision may continue in the next segment, since a transaction can be larger than any segment.
 //
-// Files are not preallocated: diskio.Allocate writes zeros, which would double the bytes that
-// reach the device, and no append waits for a segment's file.
+// Files are not preallocated: no append waits for a segment's file, whose length then says exactly
+// what it holds.
 //
 // Two generations are kept, the newest and the one before; a start loads the newest. What the older
 // one is for is said at checkpoint.go: raft's log is kept from it on.
@@ -105,6 +105,9 @@ type Checkpoint struct {
 type Loaded struct {
 	Empty      bool // no manifest exists: a first start
 	Generation uint64
+	// Previous is the generation before the loaded one, 0 if it has none: it is the first, or was
+	// installed from a shipment. It counts whether or not its files are still there.
+	Previous   uint64
 	Checkpoint Checkpoint
 	// Ignored names an older manifest that could not be read: the newest generation does not need
 	// it, but an operator should know that the disk damaged it. Empty if none.

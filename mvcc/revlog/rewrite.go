@@ -324,5 +324,8 @@ func (l *Log) Reclaiming() bool { return l.rewrite != nil || l.consider }
 // Pause holds reclaim back (a log sync is slow) until Resume.
 func (l *Log) Pause() { l.paused = true }
 
+// Paused says whether reclaim is held back.
+func (l *Log) Paused() bool { return l.paused }
+
 // Resume lets reclaim go on.
 func (l *Log) Resume() { l.paused = false }

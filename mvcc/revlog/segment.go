@@ -96,6 +96,14 @@ func (s *segment) nextWrite(step int64) (data []byte, off int64) {
 	return c.buf[s.issued-c.off : end-c.off : end-c.off], s.issued
 }
 
+// due is the length up to which the file could be written now.
+func (s *segment) due() int64 {
+	if s.sealed || len(s.chunks) == 0 {
+		return s.length
+	}
+	return max(s.chunks[len(s.chunks)-1].off, s.written)
+}
+
 // forget releases the memory of written chunks, except the one being filled.
 func (s *segment) forget() {
 	n := 0

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// reserveSegments is how many prepared segments wait for use: what a full disk leaves us.
+	// reserveSegments is how many prepared segments wait for use: what a full disk leaves us. When
+	// they are used up, writes wait for space; no write is ever given to a disk that may be full.
 	reserveSegments = 2
 	// starvedTicks is how many ticks pass before a full disk is asked for space again.
 	starvedTicks = 64
@@ -51,10 +52,10 @@ type segments struct {
 	boot     chunk // the start's rewrite: segment start, recovered tail, incarnation
 	existed  bool  // the directory was there before this start
 
-	urgent   bool // a queued write waits for a spare
-	starved  bool // the disk was full
+	starved  bool // the disk was full; nothing is prepared meanwhile
 	waited   int  // ticks since then
 	removals span
+	freed    int64 // bytes that the removals in flight give back
 }
 
 // prep is the preparation of one segment, in stages that each wait for the one before.
@@ -110,7 +111,7 @@ func (s *segments) bytes() (n int64) {
 func (s *segments) roll(sector int) {
 	s.live = append(s.live, s.spares[0])
 	s.spares = append(s.spares[:0], s.spares[1:]...)
-	s.offset, s.fresh, s.urgent = int64(sector), int64(sector), false
+	s.offset, s.fresh = int64(sector), int64(sector)
 }
 
 func (s *segments) tick() {
@@ -149,13 +150,14 @@ func (l *Log) prepare(ops []diskio.Op) []diskio.Op {
 	if p.stage == stageNone {
 		ops = l.removeDoomed(ops)
 		switch {
-		case !l.ready:
+		case !l.ready && !set.starved:
 			l.startPrep()
+			p.segment.size = max(p.segment.size,
+				int64(l.sector)+alignUp(int64(set.boot.length), int64(l.sector)))
 			if p.boot = true; !set.existed || p.from.sequence != 0 {
 				p.stage = stageGround
 			}
-		case len(set.doomed) == 0 && len(set.spares) < reserveSegments &&
-			(!set.starved || set.urgent):
+		case l.ready && len(set.doomed) == 0 && len(set.spares) < reserveSegments && !set.starved:
 			l.startPrep()
 		default:
 			set.doomSurplus()
@@ -250,8 +252,7 @@ func (l *Log) bootWrite(name string) diskio.Op {
 	if l.durableOldest == 0 {
 		l.durableOldest = p.segment.sequence
 	}
-	l.next = set.boot.seal(p.segment.life, l.next, l.synced, l.durableOldest, l.sector)
-	p.segment.size = max(p.segment.size, int64(l.sector+len(set.boot.buf)))
+	l.next = set.boot.seal(p.segment.life, l.synced+1, l.synced, l.durableOldest, l.sector)
 	return diskio.Op{Kind: diskio.Write, File: name, Offset: int64(l.sector), Data: set.boot.buf}
 }
 
@@ -261,8 +262,7 @@ func (l *Log) prepared(c diskio.Completion) error {
 	p := &set.prep
 	p.tickets.left--
 	err := c.Status.Err()
-	if err != nil && c.Kind == diskio.Allocate && c.Status == diskio.NoSpace && !p.boot &&
-		!(set.urgent && len(set.spares) == 0) {
+	if c.Status == diskio.NoSpace && (c.Kind == diskio.Allocate || c.Kind == diskio.Write) {
 		p.failed, set.starved, set.waited, err = true, true, 0, nil
 	}
 	if err != nil {
@@ -271,7 +271,12 @@ func (l *Log) prepared(c diskio.Completion) error {
 	switch {
 	case p.tickets.left > 0:
 	case p.failed:
-		set.doomed = append(set.doomed, p.segment.file)
+		doomed := p.segment.file
+		doomed.size = p.from.size // what was there before; the rest was not given
+		set.doomed = append(set.doomed, doomed)
+		if l.durableOldest == p.segment.sequence {
+			l.durableOldest = 0
+		}
 		*p = prep{}
 	case p.stage < stageName:
 		p.stage++
@@ -323,7 +328,9 @@ func (l *Log) removeDoomed(ops []diskio.Op) []diskio.Op {
 		return ops
 	}
 	first := l.tickets + 1
+	set.freed = 0
 	for _, f := range set.doomed {
+		set.freed += f.size
 		ops = append(ops, l.op(diskio.Op{Lane: diskio.LaneBulk, Kind: diskio.Remove,
 			File: f.name}))
 	}

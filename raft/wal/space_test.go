@@ -10,8 +10,8 @@ import (
 	"github.com/detcd/detcd/raft"
 )
 
-// The disk was full and the reserve is used up, but there is room again: the write that waits for
-// a segment gets the first one that is prepared.
+// The disk was full and the reserve is used up: writes wait, and that is no error. When there is
+// room again, what waits for a segment gets the first one that is prepared.
 func TestRoomAfterAFullDiskIsUsed(t *testing.T) {
 	w := newWorld(t, smallOptions(), simdisk.Options{Seed: 7, Sector: 512})
 	w.drain()
@@ -27,11 +27,22 @@ func TestRoomAfterAFullDiskIsUsed(t *testing.T) {
 		grow()
 	}
 	w.drain()
-	require.True(t, w.log.segments.starved)
-	w.disk.SetCapacity(0)
-	for !w.log.segments.urgent {
+	require.True(t, w.log.Starved())
+	for w.log.flight.chunk != nil || len(w.log.queue) == 0 {
 		grow()
 	}
+	waiting := w.log.Durable()
+	for range 5 * starvedTicks {
+		w.log.Mark()
+		w.flush()
+		w.drain()
+	}
+	require.True(t, w.log.Starved())
+	require.Equal(t, waiting, w.log.Durable())
+	require.Less(t, waiting, w.state().last())
+	w.disk.SetCapacity(0)
+	w.log.Retry()
+	w.flush()
 	told := len(w.issued)
 	for range 100 {
 		if !w.step(diskio.LaneLog) && !w.step(diskio.LaneBulk) {

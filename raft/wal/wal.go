@@ -87,6 +87,7 @@ type flight struct {
 	last    Position
 	synced  Position
 	oldest  uint64
+	ticks   int // that have passed since it was issued
 }
 
 // span is a range of the log's own operations; left of them are not complete.
@@ -219,6 +220,7 @@ func (l *Log) cutFrom(i raft.Index) {
 // is durable, without which damage to that write would look like a torn tail.
 func (l *Log) Mark() {
 	l.segments.tick()
+	l.flight.ticks++ // means nothing while there is none
 	if !l.ready || l.flight.chunk != nil || len(l.queue) > 0 {
 		l.quiet = false
 		return
@@ -270,7 +272,6 @@ func (l *Log) issue(ops []diskio.Op) []diskio.Op {
 	rolled := false
 	if set.offset+size > set.active().size && set.offset > set.fresh {
 		if len(set.spares) == 0 {
-			set.urgent = true
 			return ops
 		}
 		set.roll(l.sector)
@@ -317,8 +318,8 @@ func (l *Log) op(op diskio.Op) diskio.Op {
 
 // Complete handles the completion of one of the log's operations. It returns the highest raft
 // ticket that is now durable (0 if none new). An error (a failed write, allocate or sync) means
-// that the node must stop at once: nothing may be retried. A full disk is an error only when the
-// reserve of prepared segments is used up; see Reserve.
+// that the node must stop at once: nothing may be retried. A full disk is no error: what waits for
+// a segment then waits until there is space; see Starved.
 func (l *Log) Complete(c diskio.Completion) (raft.Ticket, error) {
 	n := uint64(c.Ticket - l.opt.TicketBase)
 	set := &l.segments
@@ -336,6 +337,9 @@ func (l *Log) Complete(c diskio.Completion) (raft.Ticket, error) {
 		set.removals.left--
 		if err := c.Status.Err(); err != nil {
 			return 0, completionError(c, err)
+		}
+		if set.removals.left == 0 && set.freed > 0 {
+			l.Retry()
 		}
 	default:
 		panic(fmt.Sprintf("wal: completion of unknown %v %s, ticket %d", c.Kind, c.File, c.Ticket))
@@ -382,12 +386,27 @@ func (l *Log) enter(c *chunk, segment uint64, offset int64) {
 	}
 }
 
+// Waited is how many ticks the write and sync in progress has taken so far, 0 if there is none.
+func (l *Log) Waited() int {
+	if l.flight.chunk == nil {
+		return 0
+	}
+	return l.flight.ticks
+}
+
 // Durable is the last entry index known durable. It goes back when a tail is overwritten.
 func (l *Log) Durable() raft.Index { return l.durable }
 
 // Bytes is the length of all segment files.
 func (l *Log) Bytes() int64 { return l.segments.bytes() }
 
-// Reserve is the number of prepared segments that wait for use. Below two the disk should count as
-// full: the log itself goes on until none is left.
+// Reserve is the number of prepared segments that wait for use. While the disk is full the log goes
+// on until none is left.
 func (l *Log) Reserve() int { return len(l.segments.spares) }
+
+// Starved says whether the disk was too full for the last segment that was to be prepared. It is
+// asked again after starvedTicks, or when files of the log are removed.
+func (l *Log) Starved() bool { return l.segments.starved }
+
+// Retry lets a log that is starved ask for space again at once.
+func (l *Log) Retry() { l.segments.starved, l.segments.waited = false, 0 }

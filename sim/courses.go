@@ -1,0 +1,85 @@
+package sim
+
+import (
+	"github.com/detcd/detcd/netsim"
+)
+
+// Courses are episodes whose faults follow from each other, because what they reach is hardly ever
+// reached by faults drawn one by one: a member must be left behind before it can be sent a state,
+// and only then can anything happen to the transfer; an election must be won before its winner can
+// be cut off.
+
+// generateCourses draws a few courses from the kinds that the seed allows.
+func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
+	for n := range uint64(6) {
+		d := newDie(p.Seed, entityEpisode, 1000+n)
+		if !d.chance(250_000) {
+			continue
+		}
+		course := laggard(p, &d)
+		if d.chance(400_000) {
+			course = successions(p, &d)
+		}
+		for _, f := range course {
+			if weights[f.Kind] > 0 && f.At < p.Chaos-second {
+				all = append(all, f)
+			}
+		}
+	}
+	return all
+}
+
+// laggard cuts one member off until the log no longer reaches back to it, and then disturbs the
+// transfer that brings it up to date.
+func laggard(p *Plan, d *die) []Fault {
+	victim := int(d.below(int64(p.Members)))
+	cut := Fault{
+		Kind: FaultPartition, Member: victim, Shape: netsim.Isolate, For: d.within(3, 15) * second,
+		Concerned: netsim.Set(1)<<p.Members - 1,
+	}
+	cut.At = d.within(3*second, p.Chaos-20*second)
+	course := []Fault{cut}
+	back := cut.At + cut.For
+	for range d.within(1, 3) {
+		kind := oneOf(d, FaultFull, FaultCrash, FaultPower, FaultHold, FaultHold, FaultDuplicate,
+			FaultDuplicate, FaultTransfer, FaultSlowDisk, FaultLoss)
+		f := generateFault(p, d, kind)
+		f.At = back + d.spread(1, 3000)*millisecond
+		f.When, f.Target, f.Member = AtOnce, TargetMember, victim
+		switch kind {
+		case FaultFull:
+			f.Amount, f.PPM = d.spread(1, 16<<10), uint32(silent)
+		case FaultHold, FaultDuplicate, FaultLoss:
+			f.Classes = snapshotClasses
+			f.PPM = uint32(d.spread(100_000, million))
+			f.For = max(f.For, second)
+			f.Side, f.Concerned = cut.Concerned, cut.Concerned
+		case FaultCrash, FaultPower:
+			if d.chance(300_000) {
+				f.Target = TargetLeader
+			}
+		}
+		course = append(course, f)
+	}
+	return course
+}
+
+// successions lets one leader after the other fall soon after its election, each with something in
+// its log that few others have.
+func successions(p *Plan, d *die) (course []Fault) {
+	at := d.within(3*second, p.Chaos-10*second)
+	for range d.within(3, 7) {
+		kind := oneOf(d, FaultPartition, FaultPartition, FaultCrash, FaultPower, FaultPause)
+		f := generateFault(p, d, kind)
+		f.At, f.Target = at, TargetLeader
+		f.When, f.Lag = OnElection, d.spread(millisecond, p.ElectionNanos())
+		f.For = d.within(p.ElectionNanos()/2, 4*p.ElectionNanos())
+		if kind == FaultPartition {
+			f.Shape = oneOf(d, netsim.Isolate, netsim.IsolateIn, netsim.Split)
+			f.Concerned = netsim.Set(1)<<p.Members - 1
+		}
+		course = append(course, f)
+		at += d.within(0, 2*p.ElectionNanos())
+	}
+	return course
+}
