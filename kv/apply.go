@@ -39,6 +39,7 @@ type execution struct {
 	lone   bool
 	at     int // the operation that runs
 	cursor mvcc.DeleteCursor
+	ending *ending // the entry ends leases; nil for all others
 }
 
 // applyCommitted applies what is committed, within budget units.
@@ -109,6 +110,14 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 		n.startTxn(e, token)
 	case entryRequest + raft.EntryType(MethodCompact):
 		n.applyCompact(e, token)
+	case entryRequest + raft.EntryType(MethodLeaseGrant):
+		n.applyGrant(e, token)
+	case entryRequest + raft.EntryType(MethodLeaseRevoke):
+		n.startRevoke(e, token)
+	case entryLeaseExpire:
+		n.startExpire(e)
+	case entryLeaseCheckpoint:
+		n.applyNotes(e)
 	default:
 		n.halt(fmt.Sprintf("log entry %d has type %d, which this program does not know: "+
 			"it was written by a newer version", e.Index, e.Type))
@@ -161,7 +170,7 @@ func (n *Node) applyPut(e *raft.Entry, token Token) {
 	if err := parsePut(e.Data, &req); err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not a put, though it was validated: %v", e.Index, err))
 	}
-	if code := checkPut(n.store, &req); code != OK {
+	if code := checkPut(n.store, n.state.leases, &req); code != OK {
 		n.answer(token, code, nil, e.Index)
 		return
 	}
@@ -219,7 +228,7 @@ func (n *Node) startTxn(e *raft.Entry, token Token) {
 			e.Index, err))
 	}
 	x := &execution{entry: *e, token: token, base: n.store.Revision()}
-	x.plan.pre = n.store
+	x.plan.pre, x.plan.leases = n.store, n.state.leases
 	if err := x.plan.build(&t); err != nil {
 		n.halt(err.Error())
 		return
@@ -241,6 +250,9 @@ func (n *Node) startTxn(e *raft.Entry, token Token) {
 // halted.
 func (n *Node) execute(budget *int) bool {
 	x := n.apply
+	if x.ending != nil {
+		return n.endLeases(budget)
+	}
 	for x.at < len(x.plan.ops) {
 		if *budget <= 0 {
 			return false

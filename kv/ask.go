@@ -150,7 +150,12 @@ func (n *Node) receiveAsk(m *raft.Message) {
 
 // leaderRequest serves what only a leader can, for its own clients and other members'.
 func (n *Node) leaderRequest(r *Request) {
-	n.answer(r.Token, ErrUnknownMethod, nil, 0)
+	switch r.Method {
+	case MethodLeaseKeepAlive, MethodLeaseTimeToLive:
+		n.read(r)
+	default:
+		n.answer(r.Token, ErrUnknownMethod, nil, 0)
+	}
 }
 
 // answerRemote sends an answer to the member whose request it was.
@@ -198,5 +203,9 @@ func (n *Node) receiveTell(m *raft.Message) {
 
 // told completes a request with what the leader said of it.
 func (n *Node) told(r *Request, code Code, body []byte) {
+	if code == OK && (r.Method == MethodLeaseKeepAlive || r.Method == MethodLeaseTimeToLive) {
+		n.answer(r.Token, code, n.underOwnHeader(body), 0)
+		return
+	}
 	n.answer(r.Token, code, [][]byte{body}, 0)
 }

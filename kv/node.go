@@ -46,8 +46,11 @@ type Config struct {
 	HeartbeatTicks int
 	ElectionTicks  int
 	Version        string // the server version in Status, "3.7.1"
-	Limits         Limits
-	Observed       Observed
+	// LeaseCheckpointNanos is how much of a lease passes before what is left is written down, so
+	// that it survives a change of leader; 0 is never.
+	LeaseCheckpointNanos int64
+	Limits               Limits
+	Observed             Observed
 }
 
 // Limits bounds what a node holds. DefaultLimits are production's; the simulator draws tiny ones.
@@ -157,6 +160,7 @@ type Node struct {
 	proposals   proposals
 	reads       reads
 	asks        asks
+	leases      leases
 	views       views
 	apply       *execution // an entry that needs more than one step; nil otherwise
 	fetches     []fetch    // raft's reads of old entries, on their way
@@ -220,6 +224,9 @@ func (n *Node) State() State {
 		Pending: n.proposals.unanswered + n.reads.waiting(),
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
 	}
+	if n.apply != nil {
+		s.Revision = n.apply.base // the applied index's, though some of the entry may be visible
+	}
 	s.Ready = n.phase == running && s.Raft.Leader != 0 && n.published()
 	return s
 }
@@ -229,7 +236,12 @@ func (n *Node) Incarnation() raft.Incarnation { return n.incarnation }
 
 // digest is the digest of all replicated state: the rolling one over the entries, joined with the
 // engine's. While an entry is half applied it is that of the state before.
-func (n *Node) digest() uint64 { return mix(n.state.digest, n.store.Digest()) }
+func (n *Node) digest() uint64 {
+	if n.apply != nil && n.apply.ending != nil {
+		return n.apply.ending.digest
+	}
+	return mix(n.state.digest, n.store.Digest())
+}
 
 // mix joins two 64-bit values into one hash (the finalizer of splitmix64 over their sum).
 func mix(a, b uint64) uint64 {

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/mvcc"
 )
 
@@ -39,6 +40,7 @@ type plannedOp struct {
 
 type plan struct {
 	pre       preState
+	leases    *lease.Table // what puts may hold; nil if there are none
 	succeeded bool
 	ops       []plannedOp
 }
@@ -192,7 +194,7 @@ func (p *plan) check() (Code, error) {
 				return ErrCompacted, nil
 			}
 		case opPut:
-			if code := checkPut(p.pre, &op.request.put); code != OK {
+			if code := checkPut(p.pre, p.leases, &op.request.put); code != OK {
 				return code, nil
 			}
 		}
@@ -201,9 +203,9 @@ func (p *plan) check() (Code, error) {
 }
 
 // checkPut refuses a put that leans on a lease, or on a key, that is not there.
-func checkPut(pre preState, put *putRequest) Code {
-	if put.lease != 0 {
-		return ErrLeaseNotFound // there are no leases yet
+func checkPut(pre preState, leases *lease.Table, put *putRequest) Code {
+	if put.lease != 0 && !leases.Has(lease.ID(put.lease)) {
+		return ErrLeaseNotFound
 	}
 	if !put.ignoreValue && !put.ignoreLease {
 		return OK

@@ -100,7 +100,8 @@ func (n *Node) propose(token Token, typ raft.EntryType, data []byte) {
 // admitWrite says whether a write may enter now, and with which refusal if not.
 func (n *Node) admitWrite(r *Request) Code {
 	lim := &n.cfg.Limits
-	if lim.QuotaBytes >= 0 && (r.Method == MethodPut || r.Method == MethodTxn) {
+	if lim.QuotaBytes >= 0 && (r.Method == MethodPut || r.Method == MethodTxn ||
+		r.Method == MethodLeaseGrant) {
 		files, _ := n.store.Size()
 		if files+int64(len(r.Raw))+requestOverhead > lim.QuotaBytes && r.grows() {
 			return ErrNoSpace

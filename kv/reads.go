@@ -20,6 +20,8 @@ type readRequest struct {
 	method   Method
 	raw      []byte
 	deadline int64 // mono
+	// after is a proposal of ours that has to be applied first, 0 for none.
+	after raft.Sequence
 }
 
 // readRound is a set of reads that share one ReadIndex request.
@@ -36,6 +38,7 @@ type readRound struct {
 type reads struct {
 	fresh  []readRequest // came since the last round was asked for
 	rounds []readRound   // oldest first
+	held   []readRequest // confirmed, but an entry is half applied, or to be applied first
 	spare  []readRequest // an empty list with room, for the next round
 	nextID raft.ReadID
 }
@@ -62,7 +65,7 @@ func (n *Node) read(r *Request) {
 
 // waiting counts the reads without an answer.
 func (rs *reads) waiting() int {
-	count := len(rs.fresh)
+	count := len(rs.fresh) + len(rs.held)
 	for i := range rs.rounds {
 		count += len(rs.rounds[i].reads)
 	}
@@ -145,10 +148,10 @@ func (n *Node) tickReads() {
 		if r.deadline > n.mono {
 			return false
 		}
-		n.answer(r.token, ErrTimeout, nil, 0)
+		n.answer(r.token, n.readTimeout(&r), nil, 0)
 		return true
 	}
-	rs.fresh = removeReads(rs.fresh, expired)
+	rs.fresh, rs.held = removeReads(rs.fresh, expired), removeReads(rs.held, expired)
 	rounds := rs.rounds
 	kept := rounds[:0]
 	for i := range rounds {
@@ -164,6 +167,14 @@ func (n *Node) tickReads() {
 	}
 	clear(rounds[len(kept):])
 	rs.rounds = kept
+}
+
+// readTimeout is etcd's word for a read that took too long.
+func (n *Node) readTimeout(r *readRequest) Code {
+	if r.method == MethodLeaseKeepAlive || r.method == MethodLeaseTimeToLive {
+		return n.askTimeout()
+	}
+	return ErrTimeout
 }
 
 // askAgain repeats an unanswered round under a further name.
@@ -193,6 +204,9 @@ func (n *Node) serve(r *readRequest) {
 	switch r.method {
 	case MethodMemberList:
 		n.answer(r.token, OK, n.memberListBody(), 0)
+		return
+	case MethodLeaseKeepAlive, MethodLeaseTimeToLive, MethodLeaseLeases:
+		n.serveLease(r)
 		return
 	case MethodRange:
 		var req rangeRequest

@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 	"github.com/detcd/detcd/raft/wal"
@@ -47,7 +48,7 @@ const (
 // is wrong with the disk; a *wal.DamageError or *mvcc.DamageError says exactly what is damaged.
 // Nothing is written: what must be is in the effects of the first step.
 func Open(cfg Config, disk diskio.Reader) (*Node, error) {
-	n := &Node{cfg: cfg, disk: disk}
+	n := &Node{cfg: cfg, disk: disk, state: replicated{leases: lease.NewTable()}}
 	store, loaded, err := mvcc.Open(disk, mvcc.Options{
 		Dir: dataDir, SegmentBytes: cfg.Limits.DataSegmentBytes,
 		StepBytes:  int64(cfg.Limits.ChunkBytes),

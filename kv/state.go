@@ -1,13 +1,13 @@
-// The replicated state that is not a revision: members, cluster version, request windows. It
-// travels in each checkpoint's state file and in snapshots.
+// The replicated state that is not a revision: members, cluster version, request windows, leases.
+// It travels in each checkpoint's state file and in snapshots.
 //
 //	state file content (little-endian; bytes are u32 length + content)
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
-//	| u32     | bytes     | u64    | bytes  | u32 n    | u32 n   | u32 n   | sections |
-//	| version | raft conf | digest | clver  | members  | removed | windows | to come  |
+//	| u32     | bytes     | u64    | bytes  | u32 n    | u32 n   | u32 n   | u32 n    |
+//	| version | raft conf | digest | clver  | members  | removed | windows | leases   |
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
 //
-// Leases, auth and alarms will append sections under a higher version.
+// Auth and alarms will append sections.
 package kv
 
 import (
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/raft"
 )
 
@@ -30,6 +31,7 @@ type replicated struct {
 	members []Member
 	removed []raft.MemberID
 	windows []window // sorted by member
+	leases  *lease.Table
 }
 
 // windowAt finds the window of a member, or where it belongs.
@@ -104,7 +106,7 @@ func (s *replicated) encode() []byte {
 	for i := range s.windows {
 		b = s.windows[i].append(b)
 	}
-	return b
+	return s.leases.Append(b)
 }
 
 func decodeReplicated(raw []byte) (s replicated, err error) {
@@ -145,6 +147,7 @@ func decodeReplicated(raw []byte) (s replicated, err error) {
 		}
 		s.windows = append(s.windows, w)
 	}
+	s.leases = d.leases()
 	if d.err == nil && len(d.buf) != 0 {
 		d.fail(fmt.Errorf("%d bytes too many", len(d.buf)))
 	}
@@ -230,6 +233,19 @@ func (d *decoder) bytes() []byte {
 		return nil
 	}
 	return d.take(int(n))
+}
+
+func (d *decoder) leases() *lease.Table {
+	if d.err != nil {
+		return nil
+	}
+	t, rest, err := lease.Read(d.buf)
+	if err != nil {
+		d.fail(err)
+		return nil
+	}
+	d.buf = rest
+	return t
 }
 
 func (d *decoder) strings() []string {

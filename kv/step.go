@@ -113,8 +113,11 @@ func (n *Node) validEntry(e *raft.Entry) bool {
 	case entryRequest + raft.EntryType(MethodPut),
 		entryRequest + raft.EntryType(MethodDeleteRange),
 		entryRequest + raft.EntryType(MethodTxn),
-		entryRequest + raft.EntryType(MethodCompact):
+		entryRequest + raft.EntryType(MethodCompact),
+		entryRequest + raft.EntryType(MethodLeaseRevoke):
 		return Validate(Method(e.Type-entryRequest), e.Data, &n.cfg.Limits) == OK
+	case entryRequest + raft.EntryType(MethodLeaseGrant):
+		return n.validGrant(e.Data)
 	case raft.EntryConfig:
 		var change raft.ConfigChange
 		change, err = raft.DecodeChange(e.Data)
@@ -173,6 +176,9 @@ func (n *Node) request(r *Request) {
 		n.defragment(r)
 	case MethodMoveLeader:
 		n.moveLeader(r)
+	case MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseKeepAlive, MethodLeaseTimeToLive,
+		MethodLeaseLeases:
+		n.requestLease(r)
 	default:
 		panic(fmt.Sprintf("kv: unknown method %d", r.Method))
 	}
@@ -282,6 +288,7 @@ func (n *Node) fetch(f raft.Fetch) {
 
 func (n *Node) tick(in *Input) {
 	if in.Mono > n.mono {
+		n.leases.pass(in.Mono-n.mono, n.cfg.TickNanos)
 		n.mono = in.Mono
 	}
 	n.wall = in.Wall
@@ -295,6 +302,7 @@ func (n *Node) tick(in *Input) {
 	n.tickProposals()
 	n.tickReads()
 	n.tickAsks()
+	n.tickLeases()
 	n.tickShipping()
 	n.tickReceiving()
 	n.watchTransfer()
@@ -312,7 +320,9 @@ func (n *Node) advance() {
 		n.install()
 		n.applyCommitted(n.cfg.Limits.StepUnits)
 		n.takeRaft()
+		n.leadLeases()
 		n.serveReads()
+		n.advanceListings()
 		n.compactLog()
 	}
 	if n.phase == halted {
@@ -374,6 +384,7 @@ func (n *Node) noticeLeader() {
 	if leader == n.leader && term == n.term && role == n.role {
 		return
 	}
+	n.retireLeases(role, term)
 	if leader != n.leader {
 		n.leaderSince = n.mono
 		n.note(Info, "leader changed", Field{"leader", leader.String()},

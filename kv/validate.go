@@ -47,6 +47,8 @@ func Validate(method Method, raw []byte, lim *Limits) Code {
 		if parseCompact(raw, &c) != nil {
 			return ErrMalformed
 		}
+	case MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseKeepAlive, MethodLeaseTimeToLive:
+		return validateLease(method, raw, lim)
 	case MethodMemberList, MethodHashKV, MethodMoveLeader:
 		if _, err := parseVarint1(raw); err != nil {
 			return ErrMalformed

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/raft"
 )
 
@@ -42,7 +43,10 @@ func TestWindowEqualsASet(t *testing.T) {
 
 func FuzzDecodeState(f *testing.F) {
 	s := replicated{version: "3.7.0", members: []Member{{ID: 1, Name: "a",
-		PeerURLs: []string{"http://127.0.0.1:2380"}}}, removed: []raft.MemberID{9}}
+		PeerURLs: []string{"http://127.0.0.1:2380"}}}, removed: []raft.MemberID{9},
+		leases: lease.NewTable()}
+	s.leases.Grant(lease.Lease{ID: -3, TTL: 7, Remaining: 2})
+	s.leases.Grant(lease.Lease{ID: 3, TTL: 7})
 	s.config.Voters = []raft.MemberID{1}
 	s.window(1).admit(1, 5)
 	f.Add(s.encode())
@@ -54,6 +58,8 @@ func FuzzDecodeState(f *testing.F) {
 		}
 		again, err := decodeReplicated(got.encode())
 		require.NoError(t, err)
+		require.Equal(t, got.encode(), again.encode())
+		got.leases, again.leases = nil, nil // trees, which the encoded forms compare
 		require.Equal(t, got, again)
 	})
 }

@@ -51,8 +51,8 @@ func Bound(history []Operation, commits []Commit) ([]Operation, error) {
 		case c != nil && !op.Request.ReadOnly():
 			op.Outcome, op.Revision = Applied, c.Revision
 			op.Return = seen.after(c.Revision)
-			if op.Request.Compact != nil {
-				// It did not make its revision, so only a later one is certain to come after.
+			if op.Request.Compact != nil || op.Request.changesLeases() {
+				// It need not have made its revision, so only a later one is certain to come after.
 				op.Return = seen.after(c.Revision + 1)
 			}
 			if c.Time != 0 {

@@ -29,6 +29,7 @@ type line struct {
 	Response json.RawMessage `json:"response,omitempty"`
 	Err      string          `json:"error,omitempty"`
 	Revision int64           `json:"revision,omitempty"`
+	Order    int64           `json:"order,omitempty"`
 }
 
 var outcomeNames = [...]string{OK: "ok", Failed: "failed", Unknown: "unknown", Applied: "applied"}
@@ -61,6 +62,7 @@ func encode(op *Operation) (line, error) {
 	l := line{
 		Client: op.Client, Member: op.Member, Call: op.Call, Return: op.Return, Kind: kind,
 		Outcome: op.Outcome.String(), Err: op.Err, Revision: op.Revision,
+		Order: op.Order,
 	}
 	var err error
 	if l.Request, err = protojson.Marshal(req); err != nil {
@@ -82,6 +84,14 @@ func (r *Request) message() (string, proto.Message) {
 		return "delete", r.DeleteRange
 	case r.Txn != nil:
 		return "txn", r.Txn
+	case r.Grant != nil:
+		return "grant", r.Grant
+	case r.Revoke != nil:
+		return "revoke", r.Revoke
+	case r.KeepAlive != nil:
+		return "keepalive", r.KeepAlive
+	case r.TimeToLive != nil:
+		return "timetolive", r.TimeToLive
 	}
 	return "compact", r.Compact
 }
@@ -96,6 +106,14 @@ func (r *Response) message() proto.Message {
 		return r.DeleteRange
 	case r.Txn != nil:
 		return r.Txn
+	case r.Grant != nil:
+		return r.Grant
+	case r.Revoke != nil:
+		return r.Revoke
+	case r.KeepAlive != nil:
+		return r.KeepAlive
+	case r.TimeToLive != nil:
+		return r.TimeToLive
 	}
 	return r.Compact
 }
@@ -131,7 +149,7 @@ func decode(text []byte) (Operation, error) {
 	}
 	op := Operation{
 		Client: l.Client, Member: l.Member, Call: l.Call, Return: l.Return,
-		Err: l.Err, Revision: l.Revision,
+		Err: l.Err, Revision: l.Revision, Order: l.Order,
 	}
 	for o := OK; o <= Applied; o++ {
 		if outcomeNames[o] == l.Outcome {
@@ -154,6 +172,16 @@ func decode(text []byte) (Operation, error) {
 		op.Request.Txn, resp.Txn = &pb.TxnRequest{}, &pb.TxnResponse{}
 	case "compact":
 		op.Request.Compact, resp.Compact = &pb.CompactionRequest{}, &pb.CompactionResponse{}
+	case "grant":
+		op.Request.Grant, resp.Grant = &pb.LeaseGrantRequest{}, &pb.LeaseGrantResponse{}
+	case "revoke":
+		op.Request.Revoke, resp.Revoke = &pb.LeaseRevokeRequest{}, &pb.LeaseRevokeResponse{}
+	case "keepalive":
+		op.Request.KeepAlive = &pb.LeaseKeepAliveRequest{}
+		resp.KeepAlive = &pb.LeaseKeepAliveResponse{}
+	case "timetolive":
+		op.Request.TimeToLive = &pb.LeaseTimeToLiveRequest{}
+		resp.TimeToLive = &pb.LeaseTimeToLiveResponse{}
 	default:
 		return op, fmt.Errorf("no kind of request %q", l.Kind)
 	}

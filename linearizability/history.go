@@ -44,6 +44,9 @@ type Operation struct {
 	Response Response
 	Err      string
 	Revision int64
+	// Order says, if not 0, where in the order of all writes the world has seen this one take
+	// effect. Only where no answer can tell it does a checker look here: see lease.go.
+	Order int64
 }
 
 // Request is one request: exactly one field is set.
@@ -53,6 +56,11 @@ type Request struct {
 	DeleteRange *pb.DeleteRangeRequest
 	Txn         *pb.TxnRequest
 	Compact     *pb.CompactionRequest
+	// A Grant names its ID, also when the store chose it.
+	Grant      *pb.LeaseGrantRequest
+	Revoke     *pb.LeaseRevokeRequest
+	KeepAlive  *pb.LeaseKeepAliveRequest
+	TimeToLive *pb.LeaseTimeToLiveRequest
 }
 
 // Response is one answer: the field of the request's kind is set.
@@ -62,9 +70,14 @@ type Response struct {
 	DeleteRange *pb.DeleteRangeResponse
 	Txn         *pb.TxnResponse
 	Compact     *pb.CompactionResponse
+	Grant       *pb.LeaseGrantResponse
+	Revoke      *pb.LeaseRevokeResponse
+	KeepAlive   *pb.LeaseKeepAliveResponse
+	TimeToLive  *pb.LeaseTimeToLiveResponse
 }
 
-// Revision is the store's revision in the header of r, 0 when there is no header.
+// Revision is the store's revision in the header of r, 0 when there is no header, or when it is not
+// that of the member that executed the request.
 func (r *Response) Revision() int64 {
 	switch {
 	case r.Range != nil:
@@ -77,14 +90,19 @@ func (r *Response) Revision() int64 {
 		return r.Txn.GetHeader().GetRevision()
 	case r.Compact != nil:
 		return r.Compact.GetHeader().GetRevision()
+	case r.Grant != nil:
+		return r.Grant.GetHeader().GetRevision()
+	case r.Revoke != nil:
+		return r.Revoke.GetHeader().GetRevision()
 	}
 	return 0
 }
 
 // ReadOnly says whether r can have no effect whatever the state is: a Range, or a Txn whose
-// operations, of both branches, are Ranges and nothing else.
+// operations, of both branches, are Ranges and nothing else. A KeepAlive changes when a lease ends,
+// not whether there is one.
 func (r *Request) ReadOnly() bool {
-	if r.Range != nil {
+	if r.Range != nil || r.asksLeader() {
 		return true
 	}
 	return r.Txn != nil && onlyRanges(r.Txn.Success) && onlyRanges(r.Txn.Failure)
@@ -106,7 +124,7 @@ func (r *Request) Serializable() bool {
 	if r.Range != nil {
 		return r.Range.Serializable
 	}
-	if !r.ReadOnly() {
+	if !r.ReadOnly() || r.asksLeader() {
 		return false
 	}
 	for _, branch := range [][]*pb.RequestOp{r.Txn.Success, r.Txn.Failure} {
@@ -124,6 +142,7 @@ func (r *Request) kinds() int {
 	n := 0
 	for _, set := range []bool{
 		r.Range != nil, r.Put != nil, r.DeleteRange != nil, r.Txn != nil, r.Compact != nil,
+		r.Grant != nil, r.Revoke != nil, r.KeepAlive != nil, r.TimeToLive != nil,
 	} {
 		if set {
 			n++
@@ -138,7 +157,11 @@ func (r *Request) answers(resp *Response) bool {
 		(r.Put != nil) == (resp.Put != nil) &&
 		(r.DeleteRange != nil) == (resp.DeleteRange != nil) &&
 		(r.Txn != nil) == (resp.Txn != nil) &&
-		(r.Compact != nil) == (resp.Compact != nil)
+		(r.Compact != nil) == (resp.Compact != nil) &&
+		(r.Grant != nil) == (resp.Grant != nil) &&
+		(r.Revoke != nil) == (resp.Revoke != nil) &&
+		(r.KeepAlive != nil) == (resp.KeepAlive != nil) &&
+		(r.TimeToLive != nil) == (resp.TimeToLive != nil)
 }
 
 // Check says what is wrong with a history as such, before anything is judged: it guards against a

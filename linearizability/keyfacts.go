@@ -40,7 +40,8 @@ type keyOperation struct {
 
 // projection sorts a history by keys.
 type projection struct {
-	keys []string // sorted: every key that anybody names
+	// keys are sorted: all that anybody names, but for those that a lease may take away.
+	keys []string
 	// operations by position in keys, each in the order of the history.
 	operations [][]keyOperation
 	op         *Operation // being projected
@@ -53,6 +54,8 @@ func project(history []Operation) *projection {
 	}
 	slices.Sort(p.keys)
 	p.keys = slices.Compact(p.keys)
+	vanishing := leased(history)
+	p.keys = slices.DeleteFunc(p.keys, func(key string) bool { return vanishing[key] })
 	p.operations = make([][]keyOperation, len(p.keys))
 	for i := range history {
 		op := &history[i]

@@ -2,6 +2,7 @@ package linearizability
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -31,6 +32,7 @@ const (
 	ErrDuplicateKey      = "etcdserver: duplicate key given in txn request"
 	ErrInvalidSortOption = "etcdserver: invalid sort option"
 	ErrLeaseNotFound     = "etcdserver: requested lease not found"
+	ErrLeaseExists       = "etcdserver: lease already exists"
 	ErrCompacted         = "etcdserver: mvcc: required revision has been compacted"
 	ErrFutureRev         = "etcdserver: mvcc: required revision is a future revision"
 )
@@ -39,7 +41,8 @@ const (
 // a refusal because of load, is no statement about the store's content.
 var modelled = [...]string{
 	ErrEmptyKey, ErrKeyNotFound, ErrValueProvided, ErrLeaseProvided, ErrTooManyOps,
-	ErrDuplicateKey, ErrInvalidSortOption, ErrLeaseNotFound, ErrCompacted, ErrFutureRev,
+	ErrDuplicateKey, ErrInvalidSortOption, ErrLeaseNotFound, ErrLeaseExists, ErrCompacted,
+	ErrFutureRev,
 }
 
 func isModelled(err string) bool {
@@ -57,6 +60,7 @@ type State struct {
 	// compacted is the last compacted revision, -1 before the first compaction.
 	compacted int64
 	kvs       keyValues
+	leases    []int64 // sorted, shared
 	// parent is the state at revision-1 and jump an older one; nil for the first state, or when
 	// the state was made from a dump.
 	parent, jump *State
@@ -146,8 +150,18 @@ func (s *State) apply(req *Request) (*State, result, string) {
 	if err := validate(req); err != "" {
 		return s, result{}, err
 	}
-	if req.Compact != nil {
+	switch {
+	case req.Compact != nil:
 		return s.applyCompact(req.Compact)
+	case req.Grant != nil:
+		return s.applyGrant(req.Grant)
+	case req.Revoke != nil:
+		return s.applyRevoke(req.Revoke)
+	case req.KeepAlive != nil:
+		exists := s.hasLease(req.KeepAlive.ID)
+		return s, result{renewable: &exists}, ""
+	case req.TimeToLive != nil:
+		return s, result{timeToLive: s.timeToLive(req.TimeToLive)}, ""
 	}
 	w := writer{base: s, kvs: s.kvs}
 	var res result
@@ -187,5 +201,5 @@ func (s *State) equal(o *State) bool {
 		return true
 	}
 	return s.revision == o.revision && s.compacted == o.compacted && s.digest == o.digest &&
-		sameKeyValues(s.kvs, o.kvs)
+		slices.Equal(s.leases, o.leases) && sameKeyValues(s.kvs, o.kvs)
 }

@@ -21,7 +21,8 @@ import (
 //   - Otherwise an open operation that does change the state and fits goes next. At most one
 //     write fits, since it has to have the next revision. A Compact that fits has the present
 //     revision, so it goes before the write, and of several the lowest, since they only ever
-//     rise; those above stay possible.
+//     rise; those above stay possible. A change of leases goes when all that took effect before it
+//     have gone, which the history says.
 //   - If neither exists, the history is illegal, and the operation that returned first among
 //     those left is the one to look at.
 //
@@ -73,6 +74,8 @@ type replayer struct {
 	taken    []bool
 	done     int // all of byReturn before it are taken
 	open     []int
+	byOrder  []int // those whose place is known, in order
+	ordered  int   // all of byOrder before it are taken
 }
 
 func newReplayer(history []Operation, run *Run) *replayer {
@@ -85,6 +88,14 @@ func newReplayer(history []Operation, run *Run) *replayer {
 		}
 	}
 	r.byReturn = slices.Clone(r.byCall)
+	for _, i := range r.byCall {
+		if history[i].Order != 0 {
+			r.byOrder = append(r.byOrder, i)
+		}
+	}
+	slices.SortStableFunc(r.byOrder, func(a, b int) int {
+		return cmp.Compare(history[a].Order, history[b].Order)
+	})
 	slices.SortStableFunc(r.byCall, func(a, b int) int {
 		return cmp.Compare(history[a].Call, history[b].Call)
 	})
@@ -126,7 +137,7 @@ func (r *replayer) takeChange() bool {
 	var after *State
 	for at, i := range r.open {
 		next, diff := r.state.step(&r.history[i])
-		if diff != nil || next == r.state {
+		if diff != nil || next == r.state || !r.isNext(i) {
 			continue
 		}
 		compacts := next.revision == r.state.revision
@@ -149,6 +160,13 @@ func (r *replayer) takeChange() bool {
 	return true
 }
 
+// isNext says whether an operation that changes leases may go now. Whether it makes a revision
+// depends on when it goes, so the revision in its answer does not tell.
+func (r *replayer) isNext(i int) bool {
+	return !r.history[i].Request.changesLeases() || r.history[i].Order == 0 ||
+		r.byOrder[r.ordered] == i
+}
+
 func (r *replayer) take(i int) {
 	r.taken[i] = true
 	r.run.order = append(r.run.order, i)
@@ -158,6 +176,9 @@ func (r *replayer) take(i int) {
 func (r *replayer) settle() {
 	for r.done < len(r.byReturn) && r.taken[r.byReturn[r.done]] {
 		r.done++
+	}
+	for r.ordered < len(r.byOrder) && r.taken[r.byOrder[r.ordered]] {
+		r.ordered++
 	}
 }
 

@@ -14,6 +14,11 @@ type result struct {
 	del     *pb.DeleteRangeResponse
 	txn     *txnResult
 	compact *pb.CompactionResponse
+	grant   *pb.LeaseGrantResponse
+	revoke  *pb.LeaseRevokeResponse
+	// renewable says whether the lease of a KeepAlive exists.
+	renewable  *bool
+	timeToLive *timeToLive
 }
 
 func (r *result) response() Response {
@@ -26,6 +31,14 @@ func (r *result) response() Response {
 		return Response{DeleteRange: r.del}
 	case r.txn != nil:
 		return Response{Txn: r.txn.response()}
+	case r.grant != nil:
+		return Response{Grant: r.grant}
+	case r.revoke != nil:
+		return Response{Revoke: r.revoke}
+	case r.renewable != nil:
+		return Response{KeepAlive: &pb.LeaseKeepAliveResponse{}}
+	case r.timeToLive != nil:
+		return Response{TimeToLive: r.timeToLive.response()}
 	}
 	return Response{Compact: r.compact}
 }
@@ -63,6 +76,18 @@ func (r *result) mismatch(resp *Response) *difference {
 			return differs("revision", got, want)
 		}
 		return nil
+	case r.grant != nil && resp.Grant != nil:
+		return mismatchGrant(r.grant, resp.Grant)
+	case r.revoke != nil && resp.Revoke != nil:
+		got, want := resp.Revoke.GetHeader().GetRevision(), r.revoke.Header.Revision
+		if got != want {
+			return differs("revision", got, want)
+		}
+		return nil
+	case r.renewable != nil && resp.KeepAlive != nil:
+		return mismatchKeepAlive(r.renewable, resp.KeepAlive)
+	case r.timeToLive != nil && resp.TimeToLive != nil:
+		return r.timeToLive.mismatch(resp.TimeToLive)
 	}
 	return differs("kind of response", resp.message(), "the request's")
 }
@@ -87,6 +112,19 @@ func mismatchPut(want, got *pb.PutResponse) *difference {
 	}
 	if !sameKeyValue(got.PrevKv, want.PrevKv) {
 		return differs("prev_kv", got.PrevKv, want.PrevKv)
+	}
+	return nil
+}
+
+// mismatchGrant compares all but the time to live, which may be longer than asked for.
+func mismatchGrant(want, got *pb.LeaseGrantResponse) *difference {
+	switch {
+	case got.GetHeader().GetRevision() != want.Header.Revision:
+		return differs("revision", got.GetHeader().GetRevision(), want.Header.Revision)
+	case got.ID != want.ID:
+		return differs("lease", got.ID, want.ID)
+	case got.TTL < want.TTL:
+		return differs("time to live", got.TTL, want.TTL)
 	}
 	return nil
 }

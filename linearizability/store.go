@@ -119,7 +119,11 @@ func storeModel(first *State) porcupine.Model {
 		Equal: func(a, b any) bool { return a.(*State).equal(b.(*State)) },
 		Hash: func(state any) uint64 {
 			s := state.(*State)
-			return mix(s.digest, uint64(s.compacted))
+			h := mix(s.digest, uint64(s.compacted))
+			for _, id := range s.leases {
+				h = mix(h, uint64(id))
+			}
+			return h
 		},
 		DescribeOperation: func(input, _ any) string { return input.(*Operation).String() },
 		DescribeState: func(state any) string {

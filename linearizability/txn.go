@@ -74,7 +74,7 @@ func (w *writer) checkRead(r *pb.RangeRequest) string {
 
 // checkPut refuses a put that leans on a lease or a key that is not there.
 func (s *State) checkPut(req *pb.PutRequest) string {
-	if req.Lease != 0 {
+	if req.Lease != 0 && !s.hasLease(req.Lease) {
 		return ErrLeaseNotFound
 	}
 	if _, found := s.kvs.find(req.Key); !found && (req.IgnoreValue || req.IgnoreLease) {

@@ -37,7 +37,8 @@ func (w *writer) finish() *State {
 // extend is the state one revision after s, with this content.
 func (s *State) extend(kvs keyValues) *State {
 	next := &State{
-		revision: s.revision + 1, compacted: s.compacted, kvs: kvs, parent: s, jump: s,
+		revision: s.revision + 1, compacted: s.compacted, kvs: kvs, leases: s.leases, parent: s,
+		jump: s,
 	}
 	// Two spans of equal length join to one of the double length.
 	if j := s.jump; j != nil && j.jump != nil &&
@@ -55,11 +56,13 @@ func (w *writer) put(req *pb.PutRequest) (*pb.PutResponse, string) {
 	rev := w.base.revision + 1
 	kv := &mvccpb.KeyValue{
 		Key: req.Key, Value: req.Value, CreateRevision: rev, ModRevision: rev, Version: 1,
+		Lease: leaseOf(req, nil),
 	}
 	resp := &pb.PutResponse{Header: header(rev)}
 	if found {
 		old := w.kvs[i]
 		kv.CreateRevision, kv.Version = old.CreateRevision, old.Version+1
+		kv.Lease = leaseOf(req, old)
 		if req.IgnoreValue {
 			kv.Value = old.Value
 		}
@@ -73,7 +76,7 @@ func (w *writer) put(req *pb.PutRequest) (*pb.PutResponse, string) {
 		i++
 	}
 	w.kvs = append(kvs, w.kvs[i:]...)
-	w.change(kv.Key, kv.Value, kv.Version)
+	w.change(kv.Key, kv.Value, kv.Version, kv.Lease)
 	return resp, ""
 }
 
@@ -88,7 +91,7 @@ func (w *writer) deleteRange(req *pb.DeleteRangeRequest) *pb.DeleteRangeResponse
 		kvs := make(keyValues, 0, len(w.kvs)-len(gone))
 		w.kvs = append(append(kvs, w.kvs[:i]...), w.kvs[i+len(gone):]...)
 		for _, kv := range gone {
-			w.change(kv.Key, nil, 0)
+			w.change(kv.Key, nil, 0, 0)
 		}
 	}
 	resp.Header = header(w.revision())
@@ -96,9 +99,10 @@ func (w *writer) deleteRange(req *pb.DeleteRangeRequest) *pb.DeleteRangeResponse
 }
 
 // change notes one changed key, in order.
-func (w *writer) change(key, value []byte, version int64) {
+func (w *writer) change(key, value []byte, version, lease int64) {
 	w.changes++
 	w.digest = mix(hashBytes(hashBytes(w.digest, key), value), uint64(version))
+	w.digest = mix(w.digest, uint64(lease))
 }
 
 // mix folds v into h. It only has to spread what tests produce, not to withstand an adversary.

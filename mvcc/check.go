@@ -40,6 +40,9 @@ func (e *Engine) Check() error {
 	if !e.txn.open && e.keys != e.index.live {
 		return fmt.Errorf("mvcc: %d visible keys, the index counts %d", e.keys, e.index.live)
 	}
+	if err := e.checkAttached(); err != nil {
+		return err
+	}
 	if err := e.log.Check(); err != nil {
 		return fmt.Errorf("mvcc: %w", err)
 	}

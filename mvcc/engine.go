@@ -33,7 +33,7 @@ type Options struct {
 type Checkpoint struct {
 	Applied uint64 // raft index up to which everything is in it
 	Term    uint64 // that entry's term
-	// State is all that is replicated but not a revision (members, request windows, later leases,
+	// State is all that is replicated but not a revision (members, request windows, leases,
 	// auth, alarms), encoded by the caller; it lands in the state file.
 	State []byte
 }

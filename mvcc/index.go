@@ -24,6 +24,8 @@ type index struct {
 	// Invariant: shared < epoch.
 	shared uint64
 	views  []uint64 // epochs of living views, ascending
+	// attached says which keys hold which lease: see attach.go.
+	attached Attachments
 }
 
 func newIndex(blockKeys int) index {
@@ -31,7 +33,8 @@ func newIndex(blockKeys int) index {
 	if blockKeys == 0 {
 		most, fan = defaultBlockKeys, defaultFan
 	}
-	return index{tree: newTree(newBlock(1)), most: most, fan: fan, epoch: 1}
+	return index{tree: newTree(newBlock(1)), most: most, fan: fan, epoch: 1,
+		attached: newAttachments()}
 }
 
 // share closes the epoch for a view and returns the view's tree and epoch.
@@ -75,6 +78,11 @@ func (ix *index) put(key []byte, v version) {
 
 // putAt is put for a mutable block and position already found.
 func (ix *index) putAt(it item, i int, found bool, key []byte, v version) {
+	var lease int64
+	if found {
+		lease = it.entries[i].lease
+	}
+	ix.attached.move(key, lease, v.lease)
 	ix.live += int64(it.put(i, found, key, v))
 	if !found && it.oversized(ix.most) {
 		ix.split(it, i)

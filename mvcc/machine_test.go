@@ -121,6 +121,58 @@ func (p *pair) deletes(t *rapid.T, txn *mvcc.Txn) {
 	requireSame(t, want, prev)
 }
 
+// ends ends the lives of the keys that hold a lease.
+func (p *pair) ends(t *rapid.T) {
+	lease := rapid.SampledFrom([]int64{7, -3, 5}).Draw(t, "lease")
+	keys := p.twin.Attached(lease)
+	before := p.engine.Attachments()
+	txn := p.engine.Begin()
+	total := 0
+	for done := false; !done; {
+		budget := rapid.IntRange(1, 4).Draw(t, "budget")
+		var n int
+		n, done = txn.DeleteAttached(lease, budget)
+		require.LessOrEqual(t, n, budget)
+		total += n
+		if rapid.Bool().Draw(t, "read between") {
+			p.reads(t)
+		}
+	}
+	require.Equal(t, len(keys), total)
+	for _, k := range keys {
+		p.twin.DeleteRange([]byte(k), nil)
+	}
+	require.Equal(t, p.twin.Commit(), txn.Commit())
+	require.Equal(t, keys, attachedIn(&before, lease), "a copy stays as it is")
+}
+
+func attachedIn(a *mvcc.Attachments, lease int64) (keys []string) {
+	a.Visit(lease, nil, func(key []byte) bool {
+		keys = append(keys, string(key))
+		return true
+	})
+	return keys
+}
+
+func (p *pair) checkAttached(t require.TestingT) {
+	all := p.engine.Attachments()
+	n := 0
+	for _, lease := range []int64{7, -3, 5} {
+		keys := p.twin.Attached(lease)
+		n += len(keys)
+		require.Equal(t, keys, attachedIn(&all, lease))
+		if len(keys) > 1 {
+			var second string
+			p.engine.Attached(lease, []byte(keys[1]), func(key []byte) bool {
+				second = string(key)
+				return false
+			})
+			require.Equal(t, keys[1], second)
+		}
+	}
+	require.Equal(t, n, all.Len())
+}
+
 func (p *pair) reads(t *rapid.T) {
 	q := queryGen(p.twin.Revision()).Draw(t, "query")
 	want, wantErr := p.twin.Range(&q)
@@ -273,6 +325,7 @@ func (p *pair) check(t *rapid.T) {
 	require.NoError(t, err)
 	require.Equal(t, all.Count, p.engine.Keys())
 	require.NoError(t, p.engine.Check())
+	p.checkAttached(t)
 	p.checkKept(t)
 }
 

@@ -184,6 +184,7 @@ func TestEngineMatchesItsTwin(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"write":      p.writes,
 			"write more": p.writes,
+			"end":        p.ends,
 			"read":       p.reads,
 			"view":       p.takeView,
 			"readView":   p.readView,

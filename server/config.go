@@ -77,6 +77,8 @@ type Config struct {
 
 	EnablePprof bool
 
+	FeatureGates map[string]bool // those that were named
+
 	// Log replaces the logger that the fields above describe. Tests set it.
 	Log *zap.Logger
 	// ClientListeners and PeerListeners, when set, are used instead of listening on the URLs. A

@@ -115,6 +115,8 @@ func (f *Flags) define() *bool {
 		"applied entries between checkpoints")
 	fs.Uint64Var(&c.SnapshotCatchUpEntries, "snapshot-catchup-entries", c.SnapshotCatchUpEntries,
 		"log entries kept behind a checkpoint for slow followers")
+	fs.Var(&gatesValue{&c.FeatureGates}, "feature-gates",
+		"switches of optional behaviour: name=true,name=false,...")
 	f.defineLimits(fs)
 	defineUnsupported(fs)
 	return fs.Bool("version", false, "print the version and exit")

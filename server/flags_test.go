@@ -94,6 +94,12 @@ func refusals() []struct {
 		{[]string{"--logger=capnslog"}, 1, "--logger=capnslog is removed in v3.5"},
 		{[]string{"--log-outputs=default,stdout"}, 1,
 			`multi logoutput for \"default\" is not supported yet`},
+		{[]string{"--feature-gates=Flying=true"}, 2, "unrecognized feature gate: Flying"},
+		{[]string{"--feature-gates=CompactHashCheck=true"}, 2, "CompactHashCheck=true is not supported"},
+		{[]string{"--feature-gates=LeaseCheckpoint"}, 2, "missing bool value for LeaseCheckpoint"},
+		{[]string{"--feature-gates=InitialCorruptCheck=true,LeaseCheckpointPersist=true"}, 1,
+			"enabling feature gate LeaseCheckpointPersist requires enabling feature gate " +
+				"LeaseCheckpoint"},
 		{[]string{"--unsafe-no-fsync"}, 1, "--unsafe-no-fsync is not supported yet by detcd"},
 		{[]string{"--cert-file=x"}, 1, "--cert-file is not supported yet by detcd"},
 		{[]string{"--listen-peer-urls=https://127.0.0.1:1"}, 1,

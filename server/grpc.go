@@ -9,6 +9,7 @@ package server
 import (
 	"math"
 	"runtime"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -68,6 +69,8 @@ func newGRPC(c *Config, l *loop) *grpc.Server {
 		loop:     l,
 		statuses: newStatuses(),
 		edge:     newEdgeErrors(),
+
+		electionTimeout: time.Duration(c.ElectionMillis) * time.Millisecond,
 	}
 	for _, desc := range svc.descriptions() {
 		s.RegisterService(&desc, svc)
@@ -81,6 +84,8 @@ type service struct {
 	loop     *loop
 	statuses *statuses
 	edge     edgeErrors
+
+	electionTimeout time.Duration
 }
 
 func (s *service) descriptions() []grpc.ServiceDesc {
@@ -97,6 +102,7 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 			},
 			Metadata: "rpc.proto",
 		},
+		s.leaseService(),
 		{
 			ServiceName: "etcdserverpb.Cluster",
 			HandlerType: (*any)(nil),

@@ -238,7 +238,7 @@ func (l *loop) shut() {
 // do sends a request through the node and waits for its outcome, on the caller's goroutine. It
 // fills in c.answer. It says false when ctx has ended first; the call is then lost to the caller.
 func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
-	request := &kv.Request{Method: method, Raw: c.raw}
+	request := &kv.Request{Method: method, Raw: c.raw, Random: randomFor(method)}
 	if code := l.inbox.request(request, c); code != kv.OK {
 		c.answer = kv.Answer{Code: code}
 		return true

@@ -206,6 +206,10 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 	}
 	lim.CatchUpEntries = int64(c.SnapshotCatchUpEntries)
 	tick := time.Duration(c.HeartbeatMillis) * time.Millisecond / ticksPerHeartbeat
+	var checkpointLeases time.Duration
+	if c.gate(gateLeaseCheckpoint) {
+		checkpointLeases = leaseCheckpointInterval
+	}
 	return kv.Config{
 		Cluster:        b.identity.cluster,
 		Member:         b.identity.member,
@@ -218,6 +222,8 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 		ElectionTicks:  int(c.ElectionMillis * ticksPerHeartbeat / c.HeartbeatMillis),
 		Version:        Version,
 		Limits:         lim,
+
+		LeaseCheckpointNanos: int64(checkpointLeases),
 	}
 }
 

@@ -144,7 +144,6 @@ func parkedOperationFlags() []parkedFlag {
 		{name: "watch-progress-notify-interval", kind: durationFlag, preset: "0s",
 			harmless: []string{"10m0s"}},
 		{name: "downgrade-check-time", kind: durationFlag, preset: "5s"},
-		{name: "feature-gates"},
 		{name: "config-file"},
 		{name: "v2-deprecation", preset: "write-only",
 			harmless: []string{"write-only-skip-check", "write-only-drop-data", "gone"}},

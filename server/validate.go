@@ -48,7 +48,7 @@ func (c *Config) Validate() error {
 	if len(c.ListenClientURLs) > 0 && len(c.AdvertiseClientURLs) == 0 {
 		return ErrAdvertiseClientURLs
 	}
-	return nil
+	return c.validateGates()
 }
 
 func (c *Config) validateLogging() error {

@@ -50,7 +50,10 @@ type call struct {
 	expectedErr string
 	revision    int64
 	changed     change
-	appliedAt   int64 // when the first member applied it
+	order       int64 // its place among all writes, 0 if it did not take effect
+	// granted is the request with what the store decided, if it is a grant that took effect.
+	granted   *pb.LeaseGrantRequest
+	appliedAt int64 // when the first member applied it
 	// answerer is the member that answered, and run its process.
 	answerer int
 	run      uint32
@@ -88,6 +91,14 @@ func (c *call) describe() string {
 		text = "txn " + m.Txn.String()
 	case m.Compact != nil:
 		text = "compact " + m.Compact.String()
+	case m.Grant != nil:
+		text = "grant " + m.Grant.String()
+	case m.Revoke != nil:
+		text = "revoke " + m.Revoke.String()
+	case m.KeepAlive != nil:
+		text = "keep alive " + m.KeepAlive.String()
+	case m.TimeToLive != nil:
+		text = "time to live " + m.TimeToLive.String()
 	default:
 		text = fmt.Sprintf("method %d", c.request.method)
 	}
@@ -173,7 +184,8 @@ func (c *client) attempt(k *call, member int) {
 // readOnly says whether asking twice is harmless.
 func (k *call) readOnly() bool {
 	switch k.request.method {
-	case kv.MethodRange, kv.MethodHashKV, kv.MethodMemberList, kv.MethodStatus:
+	case kv.MethodRange, kv.MethodHashKV, kv.MethodMemberList, kv.MethodStatus,
+		kv.MethodLeaseKeepAlive, kv.MethodLeaseTimeToLive, kv.MethodLeaseLeases:
 		return true
 	}
 	return k.request.modelled.Txn != nil && k.request.modelled.ReadOnly()
@@ -251,6 +263,18 @@ func (k *call) decode(body []byte) error {
 	case m.Compact != nil:
 		res.Compact = &pb.CompactionResponse{}
 		into = res.Compact
+	case m.Grant != nil:
+		res.Grant = &pb.LeaseGrantResponse{}
+		into = res.Grant
+	case m.Revoke != nil:
+		res.Revoke = &pb.LeaseRevokeResponse{}
+		into = res.Revoke
+	case m.KeepAlive != nil:
+		res.KeepAlive = &pb.LeaseKeepAliveResponse{}
+		into = res.KeepAlive
+	case m.TimeToLive != nil:
+		res.TimeToLive = &pb.LeaseTimeToLiveResponse{}
+		into = res.TimeToLive
 	default:
 		return nil
 	}
@@ -269,6 +293,10 @@ func (c *client) finish(k *call, end callEnd) {
 	} else if k.code == kv.OK {
 		w.counts.Answered++
 		c.known.learn(&k.response)
+		c.known.learnLease(&k.request.modelled, &k.response)
+		if k.response.KeepAlive != nil {
+			w.oracle.leases.renewed(w, k)
+		}
 	} else {
 		w.counts.Refused++
 	}

@@ -23,6 +23,7 @@ const (
 	entityWire
 	entityCrash
 	entityProbe
+	entityEdge
 )
 
 // die is the keyed stream of one entity.

@@ -164,7 +164,14 @@ func (m *member) accept(c *call, from netsim.Endpoint) {
 	m.waiting = append(m.waiting, o)
 	m.input(kv.Input{Kind: kv.InputRequest, Request: &kv.Request{
 		Token: o.token, Method: c.request.method, Raw: c.request.raw,
+		Random: w.random(w.counts.Requests),
 	}})
+}
+
+// random is what the edge draws for a request.
+func (w *world) random(number uint64) [2]uint64 {
+	d := newDie(w.plan.Seed, entityEdge, number)
+	return [2]uint64{d.rand.Uint64(), d.rand.Uint64()}
 }
 
 // memberIndex is the inverse of memberID, -1 for strangers.

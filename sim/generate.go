@@ -35,6 +35,7 @@ func Generate(seed uint64) Plan {
 	for i := range p.Members {
 		p.Machines = append(p.Machines, generateMachine(seed, i))
 	}
+	p.LeaseNanos = oneOf(&d, 0, 0, second, 3*second)
 	generateScripts(&p)
 	generateFaults(&p)
 	p.Absent = absentMembers(&p)

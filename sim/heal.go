@@ -167,7 +167,7 @@ func (w *world) missing() string {
 				w.oracle.commit.last())
 		}
 	}
-	return ""
+	return w.lingering()
 }
 
 // situation describes every member, for a failure's message.

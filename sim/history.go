@@ -25,18 +25,21 @@ func (w *world) history() ([]linearizability.Operation, []linearizability.Commit
 		}
 		ops = append(ops, op)
 	}
-	return ops, commits
+	return w.nobody(ops, commits)
 }
 
 // operation is a call as its client saw it; ok is false when it has no part in the history.
 func (k *call) operation() (op linearizability.Operation, ok bool) {
 	m := &k.request.modelled
-	if m.Range == nil && m.Put == nil && m.DeleteRange == nil && m.Txn == nil && m.Compact == nil {
+	if *m == (linearizability.Request{}) {
 		return op, false
 	}
 	op = linearizability.Operation{
 		Client: k.client, Member: uint64(k.answerer+1)<<32 | uint64(k.run), Call: k.sent,
-		Return: k.ended, Request: *m,
+		Return: k.ended, Request: *m, Order: k.order,
+	}
+	if k.granted != nil {
+		op.Request.Grant = k.granted
 	}
 	switch {
 	case k.end == callAnswered && k.code == kv.OK:

@@ -87,7 +87,8 @@ func newMember(w *world, index int) *member {
 		ClientURLs: []string{fmt.Sprintf("http://10.0.0.%d:2379", index+1)},
 		Seed:       keyed.Hash(p.Seed, 0x5ec7e7, uint64(index)), TickNanos: p.TickNanos,
 		HeartbeatTicks: p.HeartbeatTicks, ElectionTicks: p.ElectionTicks,
-		Version: "3.7.1", Limits: p.Limits, Observed: kv.ObserveApplied,
+		Version: "3.7.1", LeaseCheckpointNanos: p.LeaseNanos, Limits: p.Limits,
+		Observed: kv.ObserveApplied,
 	}
 	for i := range p.Members {
 		m.config.Members = append(m.config.Members, kv.Member{

@@ -54,10 +54,12 @@ type oracles struct {
 	ledger ledger
 	wire   wireOracle
 	commit commitOracle
+	leases leaseOracle
 }
 
 func newOracles(w *world) oracles {
-	return oracles{world: w, ledger: newLedger(w), wire: newWireOracle(), commit: newCommitOracle()}
+	return oracles{world: w, ledger: newLedger(w), wire: newWireOracle(), commit: newCommitOracle(),
+		leases: newLeaseOracle()}
 }
 
 // started looks at a process that has just opened its disk.

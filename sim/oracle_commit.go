@@ -103,6 +103,12 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 
 // execute does to the model what an entry must do, and tells the call what the world knows of it.
 func (c *commitOracle) execute(w *world, e *raft.Entry) {
+	if ids, ok := kv.DecodeExpiry(e); ok {
+		if c.admit(e) {
+			c.expire(w, e, ids)
+		}
+		return
+	}
 	if e.Type < raft.EntryApplication || int(e.Type-raft.EntryApplication) >= int(kv.NumMethods) {
 		return
 	}
@@ -112,7 +118,7 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 		return
 	}
 	call := w.calls[number-1]
-	if string(call.request.raw) != string(e.Data) {
+	if string(call.request.raw) != string(requestIn(e)) {
 		w.fail(OracleRaft, "the entry at index %d is not what client %d sent as call %d", e.Index,
 			call.client, number)
 		return
@@ -126,12 +132,26 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 			e.Index)
 		return
 	}
-	before := c.state
-	c.state, call.expected, call.expectedErr = before.Apply(&call.request.modelled)
+	before, request, ttl := c.state, call.request.modelled, int64(0)
+	if request.Grant != nil {
+		request.Grant, ttl = c.grants(w, e, request.Grant)
+		call.granted = request.Grant
+	}
+	c.state, call.expected, call.expectedErr = before.Apply(&request)
 	call.effective, call.revision, call.appliedAt = e.Index, c.state.Revision(), w.now
+	call.order = orderOf(e.Index, 0)
 	if c.state != before {
 		call.changed = changedStore
+		w.oracle.leases.follow(w, &request, ttl)
 	}
+}
+
+// requestIn is the client's request in an entry.
+func requestIn(e *raft.Entry) []byte {
+	if _, _, raw, ok := kv.DecodeGrant(e); ok {
+		return raw
+	}
+	return e.Data
 }
 
 // admit says whether a request takes effect: once, and not after a later start of its proposer.

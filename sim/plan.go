@@ -28,6 +28,7 @@ type Plan struct {
 	TickNanos      int64
 	HeartbeatTicks int
 	ElectionTicks  int
+	LeaseNanos     int64 // how much of a lease passes before that is written down; 0: never is
 	Limits         kv.Limits
 	// The undisturbed world.
 	Peers, Clients netsim.Quality
@@ -215,7 +216,8 @@ func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d members %d chaos %s tick %dus heartbeat %d election %d\n", p.Seed,
 		p.Members, clockTime(p.Chaos), p.TickNanos/microsecond, p.HeartbeatTicks, p.ElectionTicks)
-	fmt.Fprintf(&b, "limits %+v\n", p.Limits)
+	fmt.Fprintf(&b, "limits %+v, leases written down after %s\n", p.Limits,
+		clockTime(p.LeaseNanos))
 	fmt.Fprintf(&b, "peers %+v\nclients %+v\n", p.Peers, p.Clients)
 	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d\n", p.WirePPM, p.TurnDelay, p.ReadDelay)
 	fmt.Fprintf(&b, "absent %b, ending %d\n", p.Absent, p.Ending)

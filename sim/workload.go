@@ -42,6 +42,12 @@ const (
 	shapeMembers
 	shapeStatus
 	shapeBad
+	shapeGrant
+	shapeLeasePut
+	shapeKeepAlive
+	shapeTimeToLive
+	shapeRevoke
+	shapeLeases
 	numShapes
 )
 
@@ -52,6 +58,8 @@ func generateMix(d *die) Mix {
 		shapeListOptions: 5, shapeListOld: 4, shapeSerializable: 3, shapeDelete: 6,
 		shapeDeleteRange: 2, shapeUpdate: 8, shapeCreate: 5, shapeTxn: 8, shapeReadTxn: 4,
 		shapeCompact: 2, shapeHash: 1, shapeMembers: 1, shapeStatus: 1, shapeBad: 1,
+		shapeGrant: 4, shapeLeasePut: 8, shapeKeepAlive: 8, shapeTimeToLive: 3, shapeRevoke: 1,
+		shapeLeases: 1,
 	}
 	switch d.below(4) {
 	case 0:
@@ -75,6 +83,7 @@ type knowledge struct {
 	// lastKey was seen with lastMod: what a guarded update compares with.
 	lastKey []byte
 	lastMod int64
+	leases  []int64 // granted to it, the newest last
 }
 
 // author draws requests for one client.
@@ -114,6 +123,8 @@ func (a *author) draw() request {
 		r.modelled.Compact = a.compact()
 	case shapeBad:
 		a.bad(&r.modelled)
+	case shapeGrant, shapeLeasePut, shapeKeepAlive, shapeTimeToLive, shapeRevoke, shapeLeases:
+		return a.leased(s)
 	default:
 		return a.unmodelled(s)
 	}
@@ -140,6 +151,18 @@ func marshalled(r request) request {
 	case m.Compact != nil:
 		r.method = kv.MethodCompact
 		r.raw, err = marshal(m.Compact)
+	case m.Grant != nil:
+		r.method = kv.MethodLeaseGrant
+		r.raw, err = marshal(m.Grant)
+	case m.Revoke != nil:
+		r.method = kv.MethodLeaseRevoke
+		r.raw, err = marshal(m.Revoke)
+	case m.KeepAlive != nil:
+		r.method = kv.MethodLeaseKeepAlive
+		r.raw, err = marshal(m.KeepAlive)
+	case m.TimeToLive != nil:
+		r.method = kv.MethodLeaseTimeToLive
+		r.raw, err = marshal(m.TimeToLive)
 	}
 	if err != nil {
 		panic(fmt.Sprintf("sim: a request does not marshal: %v", err))

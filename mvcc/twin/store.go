@@ -76,6 +76,16 @@ func (s *Store) DeleteRange(key, end []byte) (prev []mvcc.KeyValue) {
 	return prev
 }
 
+// Attached lists the keys that hold a lease, in order.
+func (s *Store) Attached(lease int64) (keys []string) {
+	for _, k := range s.keys {
+		if kv, ok := s.Get([]byte(k), s.current+1); ok && lease != 0 && kv.Lease == lease {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
 func (s *Store) add(v Version) {
 	v.Rev = mvcc.Rev{Main: s.current + 1, Sub: int32(s.changes)}
 	s.changes++

@@ -1,0 +1,173 @@
+// Leases on the client port. Granting, revoking and asking are ordinary methods; renewing is a
+// stream, on which a client sends one message for each of its leases every few seconds.
+//
+// The stream's answers come in the order of its requests, but its requests do not wait for each
+// other: a client with a thousand leases would otherwise pay a thousand round trips to the leader,
+// one after the other. How many may be under way is bounded; beyond it the client is not read.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/detcd/detcd/kv"
+)
+
+// renewalsInFlight is how many requests of one stream may be under way.
+const renewalsInFlight = 128
+
+// leaseCheckpointInterval is how much of a lease passes before what is left is written down, if the
+// feature gate asks for it.
+const leaseCheckpointInterval = 5 * time.Minute
+
+func (s *service) leaseService() grpc.ServiceDesc {
+	return grpc.ServiceDesc{
+		ServiceName: "etcdserverpb.Lease",
+		HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{
+			s.passing("LeaseGrant", kv.MethodLeaseGrant),
+			s.passing("LeaseRevoke", kv.MethodLeaseRevoke),
+			s.passing("LeaseTimeToLive", kv.MethodLeaseTimeToLive),
+			s.passing("LeaseLeases", kv.MethodLeaseLeases),
+			{
+				StreamName: "LeaseKeepAlive", Handler: s.keepAlive,
+				ServerStreams: true, ClientStreams: true,
+			},
+		},
+		Metadata: "rpc.proto",
+	}
+}
+
+// randomFor draws what a request of a method needs that nobody may guess.
+func randomFor(method kv.Method) (random [2]uint64) {
+	if method != kv.MethodLeaseGrant {
+		return random
+	}
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails: it ends the process instead
+	random[0] = binary.LittleEndian.Uint64(b[:])
+	random[1] = binary.LittleEndian.Uint64(b[8:])
+	return random
+}
+
+// renewal is a request of a stream on its way, or the error that ended the reading.
+type renewal struct {
+	call *call
+	err  error
+}
+
+// keepAlive serves one stream until the client closes its side, or something fails.
+func (s *service) keepAlive(_ any, stream grpc.ServerStream) error {
+	ctx := stream.Context()
+	if err := s.checkMetadata(ctx); err != nil {
+		return err
+	}
+	waiting := make(chan renewal, renewalsInFlight)
+	// The reader ends when the stream's context does, which is when this function returns.
+	go s.readRenewals(stream, waiting)
+	lost, stop := s.leaderLost(ctx)
+	defer stop()
+	for {
+		select {
+		case r := <-waiting:
+			if done, err := s.answerRenewal(ctx, stream, &r); done {
+				return err
+			}
+		case <-lost:
+			return s.statuses[kv.ErrNoLeader]
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// readRenewals hands every request of a stream to the node, in order.
+func (s *service) readRenewals(stream grpc.ServerStream, waiting chan<- renewal) {
+	ctx := stream.Context()
+	for {
+		r := renewal{call: s.loop.calls.take()}
+		r.err = stream.RecvMsg(r.call)
+		if r.err == nil {
+			r.err = s.statuses[kv.Validate(kv.MethodLeaseKeepAlive, r.call.raw, &s.loop.limits)]
+		}
+		if r.err != nil {
+			s.loop.calls.give(r.call)
+			r.call = nil
+		} else {
+			request := &kv.Request{Method: kv.MethodLeaseKeepAlive, Raw: r.call.raw}
+			if code := s.loop.inbox.request(request, r.call); code != kv.OK {
+				r.call.answer = kv.Answer{Code: code}
+				r.call.done <- struct{}{} // nobody else knows the call
+			}
+		}
+		failed := r.err != nil
+		select {
+		case waiting <- r:
+		case <-ctx.Done():
+			return // what was handed in is left to the loop, which meets it with the answer
+		}
+		if failed {
+			return
+		}
+	}
+}
+
+// answerRenewal waits for a request's outcome and sends it; done says that the stream has ended.
+func (s *service) answerRenewal(ctx context.Context, stream grpc.ServerStream, r *renewal) (
+	done bool, err error) {
+	if errors.Is(r.err, io.EOF) {
+		return true, nil
+	}
+	if r.err != nil {
+		return true, r.err
+	}
+	c := r.call
+	if !c.wait(ctx) {
+		return true, status.FromContextError(ctx.Err()).Err()
+	}
+	if err = s.statuses[c.answer.Code]; err == nil {
+		c.reply = c.answer.Body
+		err = stream.SendMsg(c)
+	}
+	s.loop.calls.give(c)
+	return err != nil, err
+}
+
+// leaderChecks is how often in a row a stream may find no leader before it ends, if its client
+// asked for one.
+const leaderChecks = 3
+
+// leaderLost returns a channel that is closed when this member has known no leader for some
+// election timeouts, for a client that wants to hear of it; stop ends the watching.
+func (s *service) leaderLost(ctx context.Context) (lost <-chan struct{}, stop func()) {
+	if v := metadata.ValueFromIncomingContext(ctx, "hasleader"); len(v) == 0 || v[0] != "true" {
+		return nil, func() {}
+	}
+	watching, stop := context.WithCancel(ctx)
+	closed := make(chan struct{})
+	go func() {
+		ticker := time.NewTicker(s.electionTimeout)
+		defer ticker.Stop()
+		for misses := 0; misses < leaderChecks; {
+			select {
+			case <-watching.Done():
+				return
+			case <-ticker.C:
+			}
+			misses++
+			if _, known := s.loop.leads(); known {
+				misses = 0
+			}
+		}
+		close(closed)
+	}()
+	return closed, stop
+}
