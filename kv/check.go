@@ -32,6 +32,9 @@ func (n *Node) Check() error {
 			return fmt.Errorf("kv: view %d is open with %d reads", v.id, v.reads)
 		}
 	}
+	if err := n.watching.hub.Check(); err != nil {
+		return fmt.Errorf("kv: %w", err)
+	}
 	if err := n.raft.Check(); err != nil {
 		return fmt.Errorf("kv: raft: %w", err)
 	}

@@ -18,6 +18,7 @@ const (
 	InputViewEnd           // View: a granted view is no longer read
 	InputAgain             // go on with work that did not fit into the last step
 	InputLeave             // the process will stop: hand leadership over
+	InputWatch             // Watch: something happened to a watch stream
 )
 
 // Input is one thing that happened. Only the fields of its Kind are set; what pointers lead to
@@ -30,6 +31,7 @@ type Input struct {
 	Done    *diskio.Completion
 	Request *Request
 	View    ViewID
+	Watch   *WatchInput
 }
 
 // Method is a request's RPC. The numbers are part of the log's format: they never change.

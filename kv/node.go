@@ -45,9 +45,11 @@ type Config struct {
 	TickNanos      int64
 	HeartbeatTicks int
 	ElectionTicks  int
-	Version        string // the server version in Status, "3.7.1"
-	Limits         Limits
-	Observed       Observed
+	// ProgressNotifyNanos is the time between the progress notices of watches, 0 for etcd's.
+	ProgressNotifyNanos int64
+	Version             string // the server version in Status, "3.7.1"
+	Limits              Limits
+	Observed            Observed
 }
 
 // Limits bounds what a node holds. DefaultLimits are production's; the simulator draws tiny ones.
@@ -69,6 +71,7 @@ type Limits struct {
 	InflightMessages int
 	ChunkBytes       int // of a shipped snapshot's chunk, a write behind, a reclaim copy
 	StepUnits        int // background work and apply per step, about a microsecond each
+	WatchBytes       int // let out to a watch stream and not yet consumed
 }
 
 // DefaultLimits are the limits of a production member.
@@ -91,6 +94,7 @@ func DefaultLimits() Limits {
 		InflightMessages: 512,
 		ChunkBytes:       256 << 10,
 		StepUnits:        1000,
+		WatchBytes:       1 << 20,
 	}
 }
 
@@ -154,6 +158,7 @@ type Node struct {
 	reads       reads
 	asks        asks
 	views       views
+	watching    watching
 	apply       *execution // an entry that needs more than one step; nil otherwise
 	fetches     []fetch    // raft's reads of old entries, on their way
 	fetchSeq    uint64

@@ -63,6 +63,7 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 		return nil, fmt.Errorf("kv: open the log of member %s: %w", cfg.Member, err)
 	}
 	n.store, n.log = store, log
+	n.startWatching()
 	n.incarnation = rec.Incarnation + 1
 	switch {
 	case loaded.Empty && !rec.Empty:
@@ -228,5 +229,6 @@ func (n *Node) start() {
 		for i := range early {
 			n.request(&early[i])
 		}
+		n.watchEarly()
 	}
 }

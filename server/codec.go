@@ -30,6 +30,8 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 			}
 		}
 		return out, nil
+	case *watchMessage:
+		return m.out, nil
 	case proto.Message:
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -44,6 +46,9 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *call:
+		m.raw = data.Materialize()
+		return nil
+	case *watchMessage:
 		m.raw = data.Materialize()
 		return nil
 	case proto.Message:

@@ -86,6 +86,7 @@ func (s *Server) open() error {
 	nodeConfig := s.nodeConfig(start)
 	s.logStart(&nodeConfig)
 	s.loop = newLoop(s.log, &nodeConfig, s.cfg.requestTimeout())
+	s.loop.draining = s.stopServe
 	s.disk, err = osdisk.Open(filepath.Join(s.cfg.dataDir(), memberDir), osdisk.Options{},
 		s.loop.inbox.completion)
 	if err != nil {
@@ -203,17 +204,18 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 	lim.CatchUpEntries = int64(c.SnapshotCatchUpEntries)
 	tick := time.Duration(c.HeartbeatMillis) * time.Millisecond / ticksPerHeartbeat
 	return kv.Config{
-		Cluster:        b.identity.cluster,
-		Member:         b.identity.member,
-		Members:        b.members,
-		Name:           c.Name,
-		ClientURLs:     c.AdvertiseClientURLs.StringSlice(),
-		Seed:           b.identity.cluster,
-		TickNanos:      int64(tick),
-		HeartbeatTicks: ticksPerHeartbeat,
-		ElectionTicks:  int(c.ElectionMillis * ticksPerHeartbeat / c.HeartbeatMillis),
-		Version:        Version,
-		Limits:         lim,
+		Cluster:             b.identity.cluster,
+		Member:              b.identity.member,
+		Members:             b.members,
+		Name:                c.Name,
+		ClientURLs:          c.AdvertiseClientURLs.StringSlice(),
+		Seed:                b.identity.cluster,
+		TickNanos:           int64(tick),
+		HeartbeatTicks:      ticksPerHeartbeat,
+		ElectionTicks:       int(c.ElectionMillis * ticksPerHeartbeat / c.HeartbeatMillis),
+		Version:             Version,
+		ProgressNotifyNanos: int64(c.WatchProgressNotifyInterval),
+		Limits:              lim,
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	entityWire
 	entityCrash
 	entityProbe
+	entityWatcher
+	entityConn
 )
 
 // die is the keyed stream of one entity.

@@ -36,6 +36,7 @@ func Generate(seed uint64) Plan {
 		p.Machines = append(p.Machines, generateMachine(seed, i))
 	}
 	generateScripts(&p)
+	generateWatchers(&p)
 	generateFaults(&p)
 	return p
 }

@@ -146,7 +146,7 @@ func (w *world) missing() string {
 				w.oracle.commit.last())
 		}
 	}
-	return ""
+	return w.watchLag()
 }
 
 // situation describes every member, for a failure's message.

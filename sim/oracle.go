@@ -21,6 +21,7 @@ const (
 	OracleHalt    Oracle = "HALT"    // a failed sync stops the node
 	OracleCodec   Oracle = "CODEC"   // the wire form says the same as the value
 	OracleCheck   Oracle = "CHECK"   // the node's own invariants
+	OracleWatch   Oracle = "WATCH"   // watchers get everything once, in order, and nothing else
 	// OracleUndecided fails a run whose history a checker could not judge: no verdict is no pass.
 	OracleUndecided Oracle = "UNDECIDED"
 )

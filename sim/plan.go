@@ -36,6 +36,8 @@ type Plan struct {
 	ReadDelay      int64  // longest time between a read's hand-over and its evaluation
 	Machines       []Machine
 	Scripts        []Script
+	Watchers       []WatchScript
+	NotifyNanos    int64 // time between progress notices of watches
 	Faults         []Fault
 }
 
@@ -192,12 +194,16 @@ func (p *Plan) String() string {
 		p.Members, clockTime(p.Chaos), p.TickNanos/microsecond, p.HeartbeatTicks, p.ElectionTicks)
 	fmt.Fprintf(&b, "limits %+v\n", p.Limits)
 	fmt.Fprintf(&b, "peers %+v\nclients %+v\n", p.Peers, p.Clients)
-	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d\n", p.WirePPM, p.TurnDelay, p.ReadDelay)
+	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d, notify %s\n", p.WirePPM, p.TurnDelay,
+		p.ReadDelay, clockTime(p.NotifyNanos))
 	for i, m := range p.Machines {
 		fmt.Fprintf(&b, "machine %d %+v\n", i, m)
 	}
 	for i, s := range p.Scripts {
 		fmt.Fprintf(&b, "client %d %+v\n", i, s)
+	}
+	for i, s := range p.Watchers {
+		fmt.Fprintf(&b, "watcher %d %+v\n", i, s)
 	}
 	for _, f := range p.Faults {
 		fmt.Fprintln(&b, f)
