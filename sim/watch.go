@@ -75,17 +75,17 @@ func generateWatchers(p *Plan) {
 	d := newDie(p.Seed, entityWatcher, 1<<32)
 	p.Limits.WatchBytes = int(d.spread(64, 64<<10))
 	p.NotifyNanos = d.spread(100, 10_000) * millisecond
-	for i := range d.within(1, 5) {
+	for i := range d.within(2, 6) {
 		d := newDie(p.Seed, entityWatcher, 1<<32+uint64(i)+1)
 		p.Watchers = append(p.Watchers, WatchScript{
 			Home:    int(d.below(int64(p.Members))),
 			RoamPPM: uint32(oneOf(&d, 0, 200_000, million)),
 			Start:   d.within(0, 2*second),
-			Think:   d.spread(50, 5000) * millisecond,
+			Think:   d.spread(20, 2000) * millisecond,
 			Read:    oneOf(&d, millisecond, 10*millisecond, 200*millisecond, second),
 			Window:  int(d.spread(1, 64)),
 			Most:    int(d.within(1, 6)),
-			Eager:   uint32(oneOf(&d, 50_000, 200_000, 600_000)),
+			Eager:   uint32(oneOf(&d, 30_000, 200_000, 500_000)),
 			Keys:    p.Scripts[0].Keys,
 		})
 	}
