@@ -151,6 +151,7 @@ func (n *Node) finish(e *raft.Entry, what effect) {
 	s.digest = mix(mix(s.digest, uint64(e.Index)<<1|uint64(what)), uint64(e.Term))
 	s.digest = mix(mix(s.digest, uint64(e.Proposer)), uint64(e.Sequence))
 	n.views.fresh = false
+	n.advanceWatches()
 	if e.Proposer == n.cfg.Member && e.Incarnation == n.incarnation {
 		n.proposals.overtaken = max(n.proposals.overtaken, e.Sequence)
 		if pr := n.proposals.find(e.Sequence); pr != nil {

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv/watch"
 	"github.com/detcd/detcd/raft"
 )
 
@@ -16,6 +17,9 @@ type Edge interface {
 	Answer(a Answer)
 	// Read takes over a read: run it, answer it, and hand in an InputViewEnd.
 	Read(r Read)
+	// Watch takes a response to all its recipients. d is lent until the turn ends; the bytes that
+	// its Body leads to are not.
+	Watch(d *watch.Delivery)
 	Note(n Note)
 	// Halt says that the node has stopped for good and why.
 	Halt(reason string)
@@ -60,6 +64,9 @@ func (d *Driver) Turn(inputs []Input) (again, halted bool) {
 	}
 	for _, r := range out.Reads {
 		d.Edge.Read(r)
+	}
+	for i := range out.Watch {
+		d.Edge.Watch(&out.Watch[i])
 	}
 	for _, n := range out.Notes {
 		d.Edge.Note(n)

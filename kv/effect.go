@@ -2,6 +2,7 @@ package kv
 
 import (
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv/watch"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 )
@@ -13,6 +14,7 @@ type Effects struct {
 	Sends   []raft.Message
 	Answers []Answer
 	Reads   []Read
+	Watch   []watch.Delivery // what watch streams get, in order; see Delivery for how long
 	Notes   []Note
 	// Applied lists the entries whose effects became visible in this step; filled only when
 	// Config.Observed asks for it. The simulator's commit oracle reads it.
@@ -71,5 +73,5 @@ type Header struct {
 // reset empties the lists for the next step, keeping their room.
 func (e *Effects) reset() {
 	*e = Effects{Disk: e.Disk[:0], Sends: e.Sends[:0], Answers: e.Answers[:0],
-		Reads: e.Reads[:0], Notes: e.Notes[:0], Applied: e.Applied[:0]}
+		Reads: e.Reads[:0], Watch: e.Watch[:0], Notes: e.Notes[:0], Applied: e.Applied[:0]}
 }

@@ -20,6 +20,7 @@ const (
 	InputLeave             // the process will stop: hand leadership over
 	InputDamaged           // Damage: a view met stored bytes that are not what was written
 	InputSpace             // Free: the disk has room for so much more; comes now and then
+	InputWatch             // Watch: something happened to a watch stream
 )
 
 // Input is one thing that happened. Only the fields of its Kind are set; what pointers lead to
@@ -34,6 +35,7 @@ type Input struct {
 	View    ViewID
 	Damage  string // what was found, and where
 	Free    int64  // bytes
+	Watch   *WatchInput
 }
 
 // Method is a request's RPC. The numbers are part of the log's format: they never change.

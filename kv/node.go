@@ -49,8 +49,10 @@ type Config struct {
 	// LeaseCheckpointNanos is how much of a lease passes before what is left is written down, so
 	// that it survives a change of leader; 0 is never.
 	LeaseCheckpointNanos int64
-	Limits               Limits
-	Observed             Observed
+	// ProgressNotifyNanos is the time between the progress notices of watches, 0 for etcd's.
+	ProgressNotifyNanos int64
+	Limits              Limits
+	Observed            Observed
 }
 
 // Limits bounds what a node holds. DefaultLimits are production's; the simulator draws tiny ones.
@@ -74,6 +76,7 @@ type Limits struct {
 	InflightMessages int
 	ChunkBytes       int // of a shipped snapshot's chunk, a write behind, a reclaim copy
 	StepUnits        int // background work and apply per step, about a microsecond each
+	WatchBytes       int // let out to a watch stream and not yet consumed
 }
 
 // DefaultLimits are the limits of a production member.
@@ -98,6 +101,7 @@ func DefaultLimits() Limits {
 		InflightMessages: 512,
 		ChunkBytes:       256 << 10,
 		StepUnits:        1000,
+		WatchBytes:       1 << 20,
 	}
 }
 
@@ -162,6 +166,7 @@ type Node struct {
 	asks        asks
 	leases      leases
 	views       views
+	watching    watching
 	apply       *execution // an entry that needs more than one step; nil otherwise
 	fetches     []fetch    // raft's reads of old entries, on their way
 	fetchSeq    uint64

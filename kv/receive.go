@@ -198,6 +198,7 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 	n.physical = nil
 	n.raft.Restore(n.snapshot())
 	n.endCovered()
+	n.advanceWatches()
 	n.note(Info, "applied snapshot", Field{"from", r.from.String()})
 }
 

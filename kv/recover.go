@@ -69,6 +69,7 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	}
 	n.store, n.log = store, log
 	n.findReserve()
+	n.startWatching()
 	n.incarnation = rec.Incarnation + 1
 	switch {
 	case loaded.Empty && !rec.Empty:
@@ -244,5 +245,6 @@ func (n *Node) start() {
 		for i := range early {
 			n.request(&early[i])
 		}
+		n.watchEarly()
 	}
 }

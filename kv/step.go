@@ -23,6 +23,7 @@ func (n *Node) Step(turn []Input, out *Effects) {
 	}
 	n.out = out
 	n.views.fresh = false
+	n.watching.hub.Begin()
 	var tick *Input
 	for i := range turn {
 		if turn[i].Kind == InputTick {
@@ -40,6 +41,7 @@ func (n *Node) Step(turn []Input, out *Effects) {
 	if n.phase == halted {
 		out.Disk, out.Sends, out.Answers = out.Disk[:0], out.Sends[:0], out.Answers[:0]
 		out.Reads, out.Applied, out.Again = out.Reads[:0], out.Applied[:0], false
+		out.Watch = out.Watch[:0]
 		out.Halt = n.haltedBy
 	}
 	n.out = nil
@@ -57,6 +59,8 @@ func (n *Node) input(in *Input) {
 		n.request(in.Request)
 	case InputViewEnd:
 		n.endView(in.View)
+	case InputWatch:
+		n.watchInput(in.Watch)
 	case InputLeave:
 		n.leave()
 	case InputDamaged:
@@ -306,6 +310,7 @@ func (n *Node) tick(in *Input) {
 	n.tickShipping()
 	n.tickReceiving()
 	n.watchTransfer()
+	n.watching.hub.Tick(n.watchEnv())
 	n.publish()
 }
 
@@ -329,6 +334,7 @@ func (n *Node) advance() {
 		return
 	}
 	more := n.store.Work(n.cfg.Limits.StepUnits)
+	more = n.workWatches() || more
 	n.answerPhysical()
 	n.advanceDefragments()
 	n.flush()

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv/watch"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 )
@@ -139,6 +140,8 @@ type member struct {
 	disk   *memDisk
 	inbox  []Input
 	halted string
+	// watched are the responses of watch streams, by stream, and what each was charged.
+	watched map[watch.StreamID][]watchSeen
 }
 
 type world struct {
@@ -177,6 +180,8 @@ func (m *member) Read(r Read) {
 }
 
 func (m *member) Note(Note) {}
+
+func (m *member) Watch(d *watch.Delivery) { m.seen(d) }
 
 func (m *member) Halt(reason string) { m.halted = reason }
 

@@ -21,6 +21,8 @@
 // not end, so Bound and BoundByDump settle them first, from what the world knows. A search that
 // does not end in its time counts as a failure.
 //
-// Not covered: leases (no request here creates one, so every lease is unknown to the model), auth,
-// alarms, and watches. A negative revision in a Range inside a Txn is read as the current one.
+// What watchers saw is judged against the sequence of states, see watch.go.
+//
+// Not covered: leases (no request here creates one, so every lease is unknown to the model), auth
+// and alarms. A negative revision in a Range inside a Txn is read as the current one.
 package linearizability

@@ -12,8 +12,9 @@ import (
 type writer struct {
 	base    *State
 	kvs     keyValues
-	changes int    // so far; all of them share the revision after base's
-	digest  uint64 // of the changes
+	changes int      // so far; all of them share the revision after base's
+	changed [][]byte // their keys, in order
+	digest  uint64   // of the changes
 }
 
 // revision is the store's revision as the request itself sees it.
@@ -31,6 +32,7 @@ func (w *writer) finish() *State {
 	}
 	next := w.base.extend(w.kvs)
 	next.digest = mix(w.base.digest, w.digest)
+	next.changed = w.changed
 	return next
 }
 
@@ -101,6 +103,7 @@ func (w *writer) deleteRange(req *pb.DeleteRangeRequest) *pb.DeleteRangeResponse
 // change notes one changed key, in order.
 func (w *writer) change(key, value []byte, version, lease int64) {
 	w.changes++
+	w.changed = append(w.changed, key)
 	w.digest = mix(hashBytes(hashBytes(w.digest, key), value), uint64(version))
 	w.digest = mix(w.digest, uint64(lease))
 }

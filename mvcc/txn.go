@@ -36,18 +36,20 @@ type Change struct {
 type recent struct {
 	main    Revision
 	changes []Change
+	count   int // of all changes of main
 }
 
 // recentMax bounds recent; a larger transaction's other changes are read back from the log.
 const recentMax = 1024
 
 func (r *recent) begin(main Revision) {
-	r.main = main
+	r.main, r.count = main, 0
 	clear(r.changes)
 	r.changes = r.changes[:0]
 }
 
 func (r *recent) add(kind revlog.RecordKind, kv []byte) {
+	r.count++
 	if len(r.changes) < recentMax {
 		r.changes = append(r.changes, Change{Kind: kind, KV: kv})
 	}

@@ -31,6 +31,8 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 			}
 		}
 		return out, nil
+	case *watchMessage:
+		return m.out, nil
 	case proto.Message:
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -45,6 +47,9 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *call:
+		m.raw = data.Materialize()
+		return nil
+	case *watchMessage:
 		m.raw = data.Materialize()
 		return nil
 	case proto.Message:

@@ -75,6 +75,9 @@ type Config struct {
 	LogFormat  string
 	LogOutputs []string
 
+	// WatchProgressNotifyInterval is the time between progress notices, 0 for 10 minutes.
+	WatchProgressNotifyInterval time.Duration
+
 	EnablePprof bool
 
 	FeatureGates map[string]bool // those that were named

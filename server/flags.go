@@ -144,6 +144,8 @@ func (f *Flags) defineLimits(fs *pflag.FlagSet) {
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or console")
 	fs.Var(&listValue{&c.LogOutputs}, "log-outputs",
 		"where the log goes: default, stderr, stdout or files, separated by commas")
+	fs.DurationVar(&c.WatchProgressNotifyInterval, "watch-progress-notify-interval",
+		c.WatchProgressNotifyInterval, "time between progress notices of watches; 0 is 10m")
 	fs.BoolVar(&c.EnablePprof, "enable-pprof", c.EnablePprof,
 		"serve /debug/pprof/ on the client port")
 }

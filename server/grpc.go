@@ -104,6 +104,13 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 		},
 		s.leaseService(),
 		{
+			ServiceName: "etcdserverpb.Watch",
+			HandlerType: (*any)(nil),
+			Streams: []grpc.StreamDesc{{StreamName: "Watch", Handler: s.watch,
+				ServerStreams: true, ClientStreams: true}},
+			Metadata: "rpc.proto",
+		},
+		{
 			ServiceName: "etcdserverpb.Cluster",
 			HandlerType: (*any)(nil),
 			Streams:     []grpc.StreamDesc{s.passing("MemberList", kv.MethodMemberList)},

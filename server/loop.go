@@ -53,6 +53,12 @@ type loop struct {
 
 	members follower
 
+	watches watchTable
+	touched []*watchStream // have got something in this turn
+	// election is the election timeout; draining is closed when streams have to end.
+	election time.Duration
+	draining <-chan struct{}
+
 	state   atomic.Pointer[kv.State] // as of the last tick or the last turn that said something
 	ready   chan struct{}            // closed when the node is ready to serve
 	stop    chan struct{}            // closed to end the loop
@@ -64,19 +70,20 @@ type loop struct {
 
 func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration) *loop {
 	return &loop{
-		log:     log,
-		inbox:   newInbox(),
-		calls:   newCallPool(),
-		answers: newAnswerPool(),
-		limits:  cfg.Limits,
-		cluster: cfg.Cluster,
-		tick:    time.Duration(cfg.TickNanos),
-		overdue: requestTimeout + requestTimeout/2,
-		start:   time.Now(),
-		ready:   make(chan struct{}),
-		stop:    make(chan struct{}),
-		stopped: make(chan struct{}),
-		halted:  make(chan struct{}),
+		log:      log,
+		inbox:    newInbox(),
+		calls:    newCallPool(),
+		answers:  newAnswerPool(),
+		limits:   cfg.Limits,
+		cluster:  cfg.Cluster,
+		tick:     time.Duration(cfg.TickNanos),
+		election: time.Duration(cfg.TickNanos) * time.Duration(cfg.ElectionTicks),
+		overdue:  requestTimeout + requestTimeout/2,
+		start:    time.Now(),
+		ready:    make(chan struct{}),
+		stop:     make(chan struct{}),
+		stopped:  make(chan struct{}),
+		halted:   make(chan struct{}),
 	}
 }
 
@@ -141,7 +148,9 @@ func (l *loop) turns(work *batch, again, due bool, ticker *time.Ticker) (bool, b
 		if due {
 			piece = append(piece, l.tickInput())
 		}
+		l.watchesTaken(piece)
 		more, _ := l.driver.Turn(piece)
+		l.wakeWatches()
 		again = more || again
 		if due || l.stale {
 			l.stale = false

@@ -86,6 +86,7 @@ func (s *Server) open() error {
 	nodeConfig := s.nodeConfig(start)
 	s.logStart(&nodeConfig)
 	s.loop = newLoop(s.log, &nodeConfig, s.cfg.requestTimeout())
+	s.loop.draining = s.stopServe
 	s.disk, err = osdisk.Open(filepath.Join(s.cfg.dataDir(), memberDir), osdisk.Options{},
 		s.loop.inbox.completion)
 	if err != nil {
@@ -224,6 +225,7 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 		Limits:         lim,
 
 		LeaseCheckpointNanos: int64(checkpointLeases),
+		ProgressNotifyNanos:  int64(c.WatchProgressNotifyInterval),
 	}
 }
 

@@ -141,8 +141,6 @@ func parkedOperationFlags() []parkedFlag {
 		{name: "compaction-sleep-interval", kind: durationFlag, preset: "0s"},
 		{name: "corrupt-check-time", kind: durationFlag, preset: "0s"},
 		{name: "compact-hash-check-time", kind: durationFlag, preset: "1m0s"},
-		{name: "watch-progress-notify-interval", kind: durationFlag, preset: "0s",
-			harmless: []string{"10m0s"}},
 		{name: "downgrade-check-time", kind: durationFlag, preset: "5s"},
 		{name: "config-file"},
 		{name: "v2-deprecation", preset: "write-only",

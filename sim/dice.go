@@ -24,6 +24,8 @@ const (
 	entityCrash
 	entityProbe
 	entityEdge
+	entityWatcher
+	entityConn
 )
 
 // die is the keyed stream of one entity.

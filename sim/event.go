@@ -5,26 +5,32 @@ package sim
 type eventKind uint8
 
 const (
-	eventTick     eventKind = iota + 1 // a member's ticker fires
-	eventTurn                          // a member's loop takes its inbox
-	eventMessage                       // a copy of a message arrives at a member
-	eventRequest                       // a client's request arrives at a member
-	eventResponse                      // an answer arrives at a client
-	eventDisk                          // a member's disk may have finished operations
-	eventRead                          // a member evaluates a read that it was handed earlier
-	eventIssue                         // a client sends its next request
-	eventTimeout                       // a client gives up a request
-	eventFault                         // a planned fault begins
-	eventFaultEnd                      // a planned fault ends
-	eventRestart                       // a member's process starts
-	eventPhase                         // the run enters its next phase
-	eventProbe                         // the world looks whether the cluster has recovered
+	eventTick       eventKind = iota + 1 // a member's ticker fires
+	eventTurn                            // a member's loop takes its inbox
+	eventMessage                         // a copy of a message arrives at a member
+	eventRequest                         // a client's request arrives at a member
+	eventResponse                        // an answer arrives at a client
+	eventDisk                            // a member's disk may have finished operations
+	eventRead                            // a member evaluates a read that it was handed earlier
+	eventIssue                           // a client sends its next request
+	eventTimeout                         // a client gives up a request
+	eventFault                           // a planned fault begins
+	eventFaultEnd                        // a planned fault ends
+	eventRestart                         // a member's process starts
+	eventPhase                           // the run enters its next phase
+	eventProbe                           // the world looks whether the cluster has recovered
+	eventWatchAct                        // a watching client does something
+	eventWatchRead                       // a watching client reads the next response
+	eventWatchUp                         // a letter on a watch stream arrives at a member
+	eventWatchDown                       // a letter on a watch stream arrives at a client
+	eventWatchBreak                      // one end of a watch stream notices that it is broken
 	numEventKinds
 )
 
 func (k eventKind) String() string {
 	names := [...]string{"?", "tick", "turn", "message", "request", "response", "disk", "read",
-		"issue", "timeout", "fault", "fault-end", "restart", "phase", "probe"}
+		"issue", "timeout", "fault", "fault-end", "restart", "phase", "probe", "watch-act",
+		"watch-read", "watch-up", "watch-down", "watch-break"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -134,6 +134,7 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 	}
 	members := netsim.Set(1)<<p.Members - 1
 	everyone := netsim.Set(1)<<(p.Members+len(p.Scripts)) - 1
+	everyone |= (netsim.Set(1)<<len(p.Watchers) - 1) << (p.Members + len(p.Scripts) + 1)
 	switch kind {
 	case FaultPartition:
 		f.Shape = oneOf(d, netsim.Split, netsim.Split, netsim.SplitOneWay, netsim.Bridge,

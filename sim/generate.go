@@ -37,6 +37,7 @@ func Generate(seed uint64) Plan {
 	}
 	p.LeaseNanos = oneOf(&d, 0, 0, second, 3*second)
 	generateScripts(&p)
+	generateWatchers(&p)
 	generateFaults(&p)
 	p.Absent = absentMembers(&p)
 	p.Ending = oneOf(&d, PlainEnding, PlainEnding, EmptyEnding)

@@ -167,7 +167,10 @@ func (w *world) missing() string {
 				w.oracle.commit.last())
 		}
 	}
-	return w.lingering()
+	if lingering := w.lingering(); lingering != "" {
+		return lingering
+	}
+	return w.watchLag()
 }
 
 // situation describes every member, for a failure's message.

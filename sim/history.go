@@ -56,6 +56,9 @@ func (k *call) operation() (op linearizability.Operation, ok bool) {
 
 // judge runs every checker over the history. Each is independent of the others.
 func (w *world) judge() {
+	if w.judgeWatches(); w.failure != nil {
+		return
+	}
 	ops, commits := w.history()
 	if err := linearizability.Check(ops); err != nil {
 		w.fail(OracleLin, "the history is malformed: %v", err)

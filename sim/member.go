@@ -88,7 +88,7 @@ func newMember(w *world, index int) *member {
 		Seed:       keyed.Hash(p.Seed, 0x5ec7e7, uint64(index)), TickNanos: p.TickNanos,
 		HeartbeatTicks: p.HeartbeatTicks, ElectionTicks: p.ElectionTicks,
 		Version: "3.7.1", LeaseCheckpointNanos: p.LeaseNanos, Limits: p.Limits,
-		Observed: kv.ObserveApplied,
+		Observed: kv.ObserveApplied, ProgressNotifyNanos: p.NotifyNanos,
 	}
 	for i := range p.Members {
 		m.config.Members = append(m.config.Members, kv.Member{
@@ -287,6 +287,13 @@ func (m *member) traceEffects() {
 	for i := range e.Answers {
 		t.add(uint64(e.Answers[i].Token)<<8 | uint64(e.Answers[i].Code))
 	}
+	for i := range e.Watch {
+		d := &e.Watch[i]
+		t.add(uint64(len(d.To))<<32 | uint64(d.Charge))
+		for _, to := range d.To {
+			t.add(uint64(to.Stream)<<32 ^ uint64(to.ID))
+		}
+	}
 }
 
 // poison overwrites the lists of the last turn: they are lent, and whoever kept one of them reads
@@ -305,6 +312,7 @@ func (m *member) poison() {
 	for i := range e.Applied {
 		e.Applied[i] = raft.Entry{Type: 0xff}
 	}
+	clear(e.Watch)
 	clear(e.Reads)
 	clear(e.Notes)
 }

@@ -22,6 +22,7 @@ const (
 	OracleCodec   Oracle = "CODEC"   // the wire form says the same as the value
 	OracleCheck   Oracle = "CHECK"   // the node's own invariants
 	OracleBound   Oracle = "BOUND"   // what a node holds in memory stays within its limits
+	OracleWatch   Oracle = "WATCH"   // watchers get everything once, in order, and nothing else
 	// OracleUndecided fails a run whose history a checker could not judge: no verdict is no pass.
 	OracleUndecided Oracle = "UNDECIDED"
 )

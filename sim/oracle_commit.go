@@ -14,6 +14,16 @@ type commitOracle struct {
 	entries []committed
 	state   *linearizability.State
 	windows map[raft.MemberID]*seen
+	// since and compactions are what a judge of watches needs: when each revision, from 2 on, and
+	// each compaction took effect on the first member.
+	since       []int64
+	compactions []linearizability.CompactionTime
+}
+
+// truth is the true history, for judges of watches.
+func (c *commitOracle) truth() *linearizability.WatchTruth {
+	return &linearizability.WatchTruth{Newest: c.state, Since: c.since,
+		Compactions: c.compactions}
 }
 
 // firstIndex is the first index that holds an entry; what precedes is the initial state.
@@ -97,6 +107,9 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 	}
 	c.execute(w, e)
 	next.revision = c.state.Revision()
+	for int64(len(c.since)) < next.revision-1 {
+		c.since = append(c.since, w.now)
+	}
 	c.entries = append(c.entries, next)
 	w.counts.Commits++
 }
@@ -143,6 +156,10 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 	if c.state != before {
 		call.changed = changedStore
 		w.oracle.leases.follow(w, &request, ttl)
+		if compact := call.request.modelled.Compact; compact != nil {
+			c.compactions = append(c.compactions, linearizability.CompactionTime{
+				Revision: compact.Revision, Time: w.now})
+		}
 	}
 }
 

@@ -37,6 +37,8 @@ type Plan struct {
 	ReadDelay      int64  // longest time between a read's hand-over and its evaluation
 	Machines       []Machine
 	Scripts        []Script
+	Watchers       []WatchScript
+	NotifyNanos    int64 // time between progress notices of watches
 	Faults         []Fault
 	// Absent are members that stay down from the end of the chaos until the second settling: the
 	// others owe progress without them. Together with those that damage may take they are fewer
@@ -219,13 +221,17 @@ func (p *Plan) String() string {
 	fmt.Fprintf(&b, "limits %+v, leases written down after %s\n", p.Limits,
 		clockTime(p.LeaseNanos))
 	fmt.Fprintf(&b, "peers %+v\nclients %+v\n", p.Peers, p.Clients)
-	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d\n", p.WirePPM, p.TurnDelay, p.ReadDelay)
+	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d, notify %s\n", p.WirePPM, p.TurnDelay,
+		p.ReadDelay, clockTime(p.NotifyNanos))
 	fmt.Fprintf(&b, "absent %b, ending %d\n", p.Absent, p.Ending)
 	for i, m := range p.Machines {
 		fmt.Fprintf(&b, "machine %d %+v\n", i, m)
 	}
 	for i, s := range p.Scripts {
 		fmt.Fprintf(&b, "client %d %+v\n", i, s)
+	}
+	for i, s := range p.Watchers {
+		fmt.Fprintf(&b, "watcher %d %+v\n", i, s)
 	}
 	for _, f := range p.Faults {
 		fmt.Fprintln(&b, f)

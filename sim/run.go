@@ -49,6 +49,7 @@ type Counts struct {
 	Recovery                                          int64 // longest time to recover, nanoseconds
 	Virtual                                           int64 // length of the run, nanoseconds
 	Undecided                                         uint64
+	WatchResponses, WatchEvents, BrokenStreams        uint64
 	Injected, Felt                                    [numFaultKinds]uint64
 }
 

@@ -256,6 +256,7 @@ func (m *member) stop(p power) {
 	w.counts.LostSectors += uint64(report.Dropped)
 	w.counts.LostNames += uint64(report.NamesLost)
 	w.oracle.ledger.crashed(m)
+	m.breakStreams()
 	m.life, m.driver = down, nil
 	m.dying, m.again, m.turnDue, m.tickDue = false, false, false, false
 	m.crash = armedCrash{}

@@ -20,15 +20,19 @@ type world struct {
 	members []*member
 	clients []*client
 	// calls are all requests of all clients, by number minus one.
-	calls   []*call
-	letters slab[letter]
-	reads   slab[grantedRead]
-	scratch mvcc.Scratch // of all reads, one after the other
-	faults  []faultState // beside plan.Faults
-	waiting []int        // faults that wait for an election, by index
-	oracle  oracles
-	heal    healing
-	counts  Counts
+	calls []*call
+	// watchers are the clients that watch, conns all their streams, by number minus one.
+	watchers     []*watcher
+	conns        []*watchConn
+	watchLetters slab[watchLetter]
+	letters      slab[letter]
+	reads        slab[grantedRead]
+	scratch      mvcc.Scratch // of all reads, one after the other
+	faults       []faultState // beside plan.Faults
+	waiting      []int        // faults that wait for an election, by index
+	oracle       oracles
+	heal         healing
+	counts       Counts
 	// troubled is until when the cluster is disturbed by more than a stalled log.
 	troubled int64
 	failure  *Failure
@@ -69,7 +73,7 @@ type grantedRead struct {
 
 func newWorld(plan *Plan, options *Options) *world {
 	w := &world{plan: plan}
-	endpoints := plan.Members + len(plan.Scripts) + 1
+	endpoints := plan.Members + len(plan.Scripts) + 1 + len(plan.Watchers)
 	w.net = netsim.New(plan.Seed, endpoints, plan.Members, plan.Peers, plan.Clients)
 	w.trace.out, w.trace.from, w.trace.to = options.Trace, options.From, options.To
 	w.faults = make([]faultState, len(plan.Faults))
@@ -86,6 +90,10 @@ func newWorld(plan *Plan, options *Options) *world {
 	}
 	for i, s := range plan.Scripts {
 		w.schedule(event{at: s.Start, kind: eventIssue, node: uint8(i)})
+	}
+	for i := range plan.Watchers {
+		w.watchers = append(w.watchers, newWatcher(w, i, &plan.Watchers[i]))
+		w.schedule(event{at: plan.Watchers[i].Start, kind: eventWatchAct, node: uint8(i)})
 	}
 	for i := range plan.Faults {
 		w.schedule(event{at: plan.Faults[i].At, kind: eventFault, slot: uint32(i)})
@@ -154,6 +162,14 @@ func (w *world) dispatch(e *event) {
 		w.nextPhase()
 	case eventProbe:
 		w.probe()
+	case eventWatchAct:
+		w.watchers[e.node].act()
+	case eventWatchRead:
+		w.watchers[e.node].readNext(e)
+	case eventWatchUp, eventWatchDown:
+		w.arriveWatch(e)
+	case eventWatchBreak:
+		w.noticeBreak(e)
 	default:
 		panic(fmt.Sprintf("sim: unknown event kind %d", e.kind))
 	}
@@ -227,6 +243,13 @@ func (w *world) describe(e *event) string {
 		return fmt.Sprintf("%s client %d", e.kind, e.node)
 	case eventTimeout:
 		return fmt.Sprintf("%s client %d call %d", e.kind, e.node, e.arg)
+	case eventWatchUp, eventWatchDown:
+		l := &w.watchLetters.items[e.slot]
+		c := w.conns[l.conn-1]
+		return fmt.Sprintf("%s stream %d client %d member %d letter %d: %d bytes", e.kind, l.conn,
+			c.client, c.member, l.sequence, len(l.request)+len(l.response))
+	case eventWatchAct, eventWatchRead, eventWatchBreak:
+		return fmt.Sprintf("%s client %d stream %d", e.kind, e.node, e.slot)
 	case eventPhase, eventProbe:
 		return e.kind.String()
 	}

@@ -23,11 +23,12 @@ type Log struct {
 	last     Rev        // of the newest record ever appended or loaded
 	scanned  bool       // the tables of loaded segments are filled
 
-	queue  []*segment // to be written behind, in order; the active one is last
-	memory int64      // bytes of chunks of segments and active
-	cache  cache
-	bytes  int64 // length of all sealed files, and of those given up but not removed
-	inUse  int64 // bytes of records that are not dead
+	queue   []*segment // to be written behind, in order; the active one is last
+	memory  int64      // bytes of chunks of segments and active
+	cache   cache
+	passing []byte // reused by Forward
+	bytes   int64  // length of all sealed files, and of those given up but not removed
+	inUse   int64  // bytes of records that are not dead
 	// superseded counts the bytes of files that only kept generations still refer to.
 	superseded int64
 
