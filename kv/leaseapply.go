@@ -153,6 +153,7 @@ func (n *Node) endLeases(budget *int) bool {
 			continue
 		}
 		x.tx.Commit()
+		n.advanceWatches() // each lease's end is a revision of its own
 		x.tx, n.views.fresh = nil, false
 		n.state.leases.Revoke(id)
 		if s := n.leases.schedule; s != nil {

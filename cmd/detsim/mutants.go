@@ -36,8 +36,8 @@ func mutantsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "mutants", Short: "Measure the simulator: plant known bugs and hunt for them",
 		Long: "Each patch of " + mutantsDir + " is applied alone to a scratch copy of the " +
-			"repository, built, and hunted with the very configuration of clean runs. It counts as " +
-			"caught when an oracle that its head names fires from most of the starts.",
+			"repository, built, and hunted with the very configuration of clean runs. It counts " +
+			"as caught when an oracle that its head names fires from most of the starts.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return o.run() },
 	}
