@@ -12,20 +12,67 @@ type Asker struct {
 	Revision uint64
 }
 
-// Refuses says why who may not make a request; empty when he may. A transaction is refused for what
-// any of its branches could do.
-func (r *Rights) Refuses(who Asker, req *Request) string {
+// Refuses says why who may not make a request of a store in state s; empty when he may. A
+// transaction is refused for what any of its branches could do, whatever leans on a lease for the
+// keys that hold it.
+func (r *Rights) Refuses(who Asker, req *Request, s *State) string {
 	switch {
 	case req.Range != nil:
 		return r.may(who, authpb.Permission_READ, req.Range.Key, req.Range.RangeEnd)
 	case req.Put != nil:
-		return r.refusesPut(who, req.Put)
+		return r.refusesPut(who, req.Put, s)
 	case req.DeleteRange != nil:
 		return r.refusesDelete(who, req.DeleteRange)
 	case req.Txn != nil:
-		return r.refusesTxn(who, req.Txn)
+		return r.refusesTxn(who, req.Txn, s)
 	case req.Compact != nil:
 		return r.Admin(who.User)
+	}
+	return r.refusesLease(who, req, s)
+}
+
+func (r *Rights) refusesLease(who Asker, req *Request, s *State) string {
+	switch {
+	case !r.Enabled || req.Grant == nil && req.Revoke == nil && req.KeepAlive == nil &&
+		req.TimeToLive == nil:
+		return ""
+	case who.User == "":
+		return ErrUserEmpty
+	case req.Revoke != nil:
+		return r.holders(who, authpb.Permission_WRITE, req.Revoke.ID, s)
+	case req.KeepAlive != nil:
+		return r.holders(who, authpb.Permission_WRITE, req.KeepAlive.ID, s)
+	case req.TimeToLive != nil && req.TimeToLive.Keys:
+		return r.holders(who, authpb.Permission_READ, req.TimeToLive.ID, s)
+	}
+	return ""
+}
+
+// RefusesLeases says why who may not list all leases.
+func (r *Rights) RefusesLeases(who Asker, s *State) string {
+	if r.Enabled && who.User == "" {
+		return ErrUserEmpty
+	}
+	for _, id := range s.leases {
+		if err := r.holders(who, authpb.Permission_READ, id, s); err != "" {
+			return err
+		}
+	}
+	return ""
+}
+
+// holders checks the keys that hold a lease.
+func (r *Rights) holders(who Asker, want authpb.Permission_Type, lease int64, s *State) string {
+	if r.Admin(who.User) == "" {
+		return ""
+	}
+	for _, kv := range s.kvs {
+		if kv.Lease != lease {
+			continue
+		}
+		if err := r.may(who, want, kv.Key, nil); err != "" {
+			return err
+		}
 	}
 	return ""
 }
@@ -34,8 +81,11 @@ func (r *Rights) may(who Asker, want authpb.Permission_Type, key, end []byte) st
 	return r.May(who.User, who.Revision, want, key, end)
 }
 
-func (r *Rights) refusesPut(who Asker, q *pb.PutRequest) string {
+func (r *Rights) refusesPut(who Asker, q *pb.PutRequest, s *State) string {
 	err := r.may(who, authpb.Permission_WRITE, q.Key, nil)
+	if err == "" && q.Lease != 0 {
+		err = r.holders(who, authpb.Permission_WRITE, q.Lease, s)
+	}
 	if err == "" && q.PrevKv {
 		err = r.may(who, authpb.Permission_READ, q.Key, nil)
 	}
@@ -50,7 +100,7 @@ func (r *Rights) refusesDelete(who Asker, q *pb.DeleteRangeRequest) string {
 	return err
 }
 
-func (r *Rights) refusesTxn(who Asker, q *pb.TxnRequest) string {
+func (r *Rights) refusesTxn(who Asker, q *pb.TxnRequest, s *State) string {
 	for _, c := range q.Compare {
 		if err := r.may(who, authpb.Permission_READ, c.Key, c.RangeEnd); err != "" {
 			return err
@@ -58,7 +108,7 @@ func (r *Rights) refusesTxn(who Asker, q *pb.TxnRequest) string {
 	}
 	for _, branch := range [2][]*pb.RequestOp{q.Success, q.Failure} {
 		for _, op := range branch {
-			if err := r.refusesOp(who, op); err != "" {
+			if err := r.refusesOp(who, op, s); err != "" {
 				return err
 			}
 		}
@@ -66,16 +116,16 @@ func (r *Rights) refusesTxn(who Asker, q *pb.TxnRequest) string {
 	return ""
 }
 
-func (r *Rights) refusesOp(who Asker, op *pb.RequestOp) string {
+func (r *Rights) refusesOp(who Asker, op *pb.RequestOp, s *State) string {
 	switch o := op.Request.(type) {
 	case *pb.RequestOp_RequestRange:
 		return r.may(who, authpb.Permission_READ, o.RequestRange.Key, o.RequestRange.RangeEnd)
 	case *pb.RequestOp_RequestPut:
-		return r.refusesPut(who, o.RequestPut)
+		return r.refusesPut(who, o.RequestPut, s)
 	case *pb.RequestOp_RequestDeleteRange:
 		return r.refusesDelete(who, o.RequestDeleteRange)
 	case *pb.RequestOp_RequestTxn:
-		return r.refusesTxn(who, o.RequestTxn)
+		return r.refusesTxn(who, o.RequestTxn, s)
 	}
 	return ""
 }
