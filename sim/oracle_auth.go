@@ -206,22 +206,24 @@ func (a *authOracle) verdict(k *call, rights *linearizability.Rights,
 		a.void(t, at)) {
 		return kv.ErrInvalidToken.Text()
 	}
-	var refused string
+	refused := ""
+	nobody := rights.Enabled && who.Revision == 0
 	switch k.request.method {
-	case kv.MethodHashKV, kv.MethodMoveLeader:
+	case kv.MethodHashKV, kv.MethodMoveLeader, kv.MethodDefragment:
 		refused = rights.Admin(who.User)
-	case kv.MethodRange:
-		refused = rights.Refuses(who, &k.request.modelled, state)
-	case kv.MethodTxn:
-		if k.request.modelled.ReadOnly() {
-			refused = rights.Refuses(who, &k.request.modelled, state)
-		} else if rights.Enabled && who.Revision == 0 {
-			refused = linearizability.ErrUserEmpty
-		}
+	case kv.MethodStatus, kv.MethodMemberList:
+	case kv.MethodLeaseLeases:
+		refused = rights.RefusesLeases(who, state)
 	default:
-		if rights.Enabled && who.Revision == 0 {
-			refused = linearizability.ErrUserEmpty
+		if k.request.auth != nil {
+			refused = rights.Admin(who.User)
+		} else {
+			refused = rights.Refuses(who, &k.request.modelled, state)
+			nobody = nobody && !k.request.modelled.ReadOnly()
 		}
+	}
+	if nobody {
+		refused = linearizability.ErrUserEmpty
 	}
 	if refused == "" {
 		return kv.OK.Text()
