@@ -419,3 +419,53 @@ func TestARefusalIsNotStale(t *testing.T) {
 	require.Equal(t, OK, w.putAs(&Identity{Token: "x"}, lag, "a1"))
 	w.agree()
 }
+
+// Whoever cannot write every key that holds a lease can neither attach to it, renew nor end it.
+func TestLeasesAreAsProtectedAsTheirKeys(t *testing.T) {
+	w := newWorld(t, 3, nil)
+	w.leader()
+	root, a := w.protect()
+	grant := func(who *Identity, id int64) Code {
+		return w.askAs(who, 0, MethodLeaseGrant, &pb.LeaseGrantRequest{ID: id, TTL: 100},
+			&pb.LeaseGrantResponse{})
+	}
+	require.Equal(t, ErrUserEmpty, grant(nil, 1))
+	require.Equal(t, OK, grant(a, 1))
+	require.Equal(t, OK, grant(root, 2))
+	put := func(who *Identity, key string, id int64) Code {
+		return w.askAs(who, 1, MethodPut, &pb.PutRequest{Key: []byte(key), Lease: id},
+			&pb.PutResponse{})
+	}
+	require.Equal(t, OK, put(a, "a1", 1))
+	require.Equal(t, OK, put(root, "b1", 2))
+	require.Equal(t, ErrPermissionDenied, put(a, "a2", 2))
+	txn := &pb.TxnRequest{Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{
+		RequestPut: &pb.PutRequest{Key: []byte("a2"), Lease: 2}}}}}
+	require.Equal(t, ErrPermissionDenied, w.askAs(a, 0, MethodTxn, txn, &pb.TxnResponse{}))
+	use := func(who *Identity, method Method, id int64) Code {
+		switch method {
+		case MethodLeaseKeepAlive:
+			return w.askAs(who, 2, method, &pb.LeaseKeepAliveRequest{ID: id},
+				&pb.LeaseKeepAliveResponse{})
+		case MethodLeaseTimeToLive:
+			return w.askAs(who, 2, method, &pb.LeaseTimeToLiveRequest{ID: id, Keys: true},
+				&pb.LeaseTimeToLiveResponse{})
+		case MethodLeaseLeases:
+			return w.askAs(who, 2, method, &pb.LeaseLeasesRequest{}, &pb.LeaseLeasesResponse{})
+		}
+		return w.askAs(who, 2, method, &pb.LeaseRevokeRequest{ID: id}, &pb.LeaseRevokeResponse{})
+	}
+	w.run(5)
+	for _, method := range []Method{MethodLeaseKeepAlive, MethodLeaseTimeToLive,
+		MethodLeaseLeases, MethodLeaseRevoke} {
+		require.Equal(t, ErrUserEmpty, use(nil, method, 2), "method %d", method)
+		require.Equal(t, ErrPermissionDenied, use(a, method, 2), "method %d", method)
+		require.Equal(t, OK, use(root, method, 2), "method %d", method)
+		if method != MethodLeaseLeases { // which is about all of them
+			require.Equal(t, OK, use(a, method, 1), "method %d", method)
+		}
+	}
+	w.run(5)
+	require.Equal(t, OK, use(a, MethodLeaseLeases, 0))
+	w.agree()
+}

@@ -45,8 +45,8 @@ func newAuthOracle() authOracle {
 // firstSealed is the type of the first sealed request, see the log entries of the node.
 const firstSealed = raft.EntryApplication + 120
 
-// openSeal returns a client's request as an entry of its own, and who made it; ok is false for other
-// entries.
+// openSeal returns a client's request as an entry of its own, and who made it; ok is false for
+// other entries.
 func openSeal(e *raft.Entry) (inner raft.Entry, who linearizability.Asker, ok bool) {
 	inner = *e
 	if e.Type >= firstSealed && e.Type < firstSealed+raft.EntryType(kv.NumMethods) {
