@@ -94,6 +94,27 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 		n.finish(e, skipped)
 		return
 	}
+	inner, code := n.mayApply(e)
+	if code != OK {
+		n.answer(token, code, nil, e.Index)
+	} else {
+		n.perform(&inner, token)
+	}
+	if n.apply != nil {
+		n.apply.entry = *e
+		return
+	}
+	if n.phase == running {
+		n.finish(e, tookEffect)
+	}
+}
+
+// perform does what an entry asks for, or starts an execution of it.
+func (n *Node) perform(e *raft.Entry, token Token) {
+	if method, ok := requestMethod(e.Type); ok && changesAuth(method) {
+		n.applyAuth(method, e, token)
+		return
+	}
 	switch e.Type {
 	case raft.EntryEmpty:
 	case raft.EntryConfig:
@@ -121,10 +142,6 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 	default:
 		n.halt(fmt.Sprintf("log entry %d has type %d, which this program does not know: "+
 			"it was written by a newer version", e.Index, e.Type))
-		return
-	}
-	if n.apply == nil && n.phase == running {
-		n.finish(e, tookEffect)
 	}
 }
 

@@ -38,6 +38,9 @@ func (n *Node) Check() error {
 	if err := n.watching.hub.Check(); err != nil {
 		return fmt.Errorf("kv: %w", err)
 	}
+	if err := n.state.auth.Check(); err != nil {
+		return fmt.Errorf("kv: %w", err)
+	}
 	if err := n.raft.Check(); err != nil {
 		return fmt.Errorf("kv: raft: %w", err)
 	}

@@ -20,6 +20,8 @@ type Edge interface {
 	// Watch takes a response to all its recipients. d is lent until the turn ends; the bytes that
 	// its Body leads to are not.
 	Watch(d *watch.Delivery)
+	// Password hashes a password or compares it, and hands in an InputPassword.
+	Password(j PasswordJob)
 	Note(n Note)
 	// Halt says that the node has stopped for good and why.
 	Halt(reason string)
@@ -67,6 +69,9 @@ func (d *Driver) Turn(inputs []Input) (again, halted bool) {
 	}
 	for i := range out.Watch {
 		d.Edge.Watch(&out.Watch[i])
+	}
+	for _, j := range out.Passwords {
+		d.Edge.Password(j)
 	}
 	for _, n := range out.Notes {
 		d.Edge.Note(n)

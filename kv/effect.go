@@ -15,7 +15,9 @@ type Effects struct {
 	Answers []Answer
 	Reads   []Read
 	Watch   []watch.Delivery // what watch streams get, in order; see Delivery for how long
-	Notes   []Note
+	// Passwords are to be hashed or compared off the loop; each ends in an InputPassword.
+	Passwords []PasswordJob
+	Notes     []Note
 	// Applied lists the entries whose effects became visible in this step; filled only when
 	// Config.Observed asks for it. The simulator's commit oracle reads it.
 	Applied []raft.Entry
@@ -37,6 +39,9 @@ type Answer struct {
 	// Revision is the store's revision in the answer. Both are for observers.
 	Index    raft.Index
 	Revision mvcc.Revision
+	// Auth is the auth revision at which an Authenticate was granted, for an edge that signs its
+	// own tokens; 0 for all others.
+	Auth uint64
 }
 
 // Note is something people may want to know, in the shape of a log line.
@@ -73,5 +78,6 @@ type Header struct {
 // reset empties the lists for the next step, keeping their room.
 func (e *Effects) reset() {
 	*e = Effects{Disk: e.Disk[:0], Sends: e.Sends[:0], Answers: e.Answers[:0],
-		Reads: e.Reads[:0], Watch: e.Watch[:0], Notes: e.Notes[:0], Applied: e.Applied[:0]}
+		Reads: e.Reads[:0], Watch: e.Watch[:0], Passwords: e.Passwords[:0], Notes: e.Notes[:0],
+		Applied: e.Applied[:0]}
 }

@@ -21,6 +21,8 @@ const (
 	InputDamaged           // Damage: a view met stored bytes that are not what was written
 	InputSpace             // Free: the disk has room for so much more; comes now and then
 	InputWatch             // Watch: something happened to a watch stream
+
+	InputPassword // Password: the edge has done a PasswordJob
 )
 
 // Input is one thing that happened. Only the fields of its Kind are set; what pointers lead to
@@ -36,6 +38,8 @@ type Input struct {
 	Damage  string // what was found, and where
 	Free    int64  // bytes
 	Watch   *WatchInput
+	// Password is the outcome of a PasswordJob.
+	Password *PasswordResult
 }
 
 // Method is a request's RPC. The numbers are part of the log's format: they never change.
@@ -114,6 +118,9 @@ type Identity struct {
 	// signed token, made at auth revision Revision (0: not from a token).
 	User     string
 	Revision uint64
+	// Own says that the member itself asks, for a health check or an answer's header, and nobody
+	// has to prove anything.
+	Own bool
 }
 
 // ViewID names a granted view.

@@ -3,6 +3,8 @@ package kv
 import (
 	"bytes"
 	"slices"
+
+	"github.com/detcd/detcd/mvcc"
 )
 
 // interval is the keys from from up to but not including to; to nil has no end.
@@ -14,13 +16,8 @@ type intervals []interval
 
 // deleted is the interval of a DeleteRange. An inverted one is empty.
 func deleted(d *deleteRequest) interval {
-	switch {
-	case len(d.end) == 0:
-		return interval{d.key, append(append([]byte(nil), d.key...), 0)}
-	case len(d.end) == 1 && d.end[0] == 0:
-		return interval{d.key, nil}
-	}
-	return interval{d.key, d.end}
+	from, to, _ := mvcc.Bounds(d.key, d.end)
+	return interval{from, to}
 }
 
 // merged sorts the intervals and joins those that touch; empty ones vanish.

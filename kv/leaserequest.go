@@ -11,7 +11,6 @@ import (
 
 	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/mvcc"
-	"github.com/detcd/detcd/raft"
 )
 
 // parseGrant reads a LeaseGrantRequest.
@@ -73,7 +72,7 @@ func (n *Node) requestLease(r *Request) {
 	case MethodLeaseGrant:
 		n.requestGrant(r)
 	case MethodLeaseLeases:
-		n.serve(&readRequest{token: r.Token, method: r.Method, raw: r.Raw,
+		n.serve(&readRequest{token: r.Token, method: r.Method, raw: r.Raw, identity: r.Identity,
 			deadline: n.mono + n.requestTimeout()})
 	default:
 		id, err := parseVarint1(r.Raw)
@@ -81,7 +80,7 @@ func (n *Node) requestLease(r *Request) {
 			n.answer(r.Token, ErrMalformed, nil, 0)
 			return
 		}
-		if code := n.mayUseLease(r.Identity, lease.ID(id)); code != OK {
+		if code := n.mayUseLease(r, lease.ID(id)); code != OK {
 			n.answer(r.Token, code, nil, 0)
 			return
 		}
@@ -110,8 +109,12 @@ func (n *Node) requestGrant(r *Request) {
 			id = drawn
 		}
 	}
-	n.propose(r.Token, entryRequest+raft.EntryType(MethodLeaseGrant),
-		encodeGrant(id, max(ttl, n.minTTL()), r.Raw))
+	typ, data, code := n.seal(r, encodeGrant(id, max(ttl, n.minTTL()), r.Raw))
+	if code != OK {
+		n.answer(r.Token, code, nil, 0)
+		return
+	}
+	n.propose(r.Token, typ, data)
 }
 
 // serveHeld serves the reads that had to wait for an entry.

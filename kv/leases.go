@@ -161,9 +161,6 @@ func (n *Node) open(typ raft.EntryType) (count int) {
 // mayPropose says whether the queue of proposals has room for one of the node's own.
 func (n *Node) mayPropose() bool { return len(n.proposals.queue) < windowSpan-1 }
 
-// mayUseLease says whether a client may end, renew or ask about a lease.
-func (n *Node) mayUseLease(*Identity, lease.ID) Code { return OK }
-
 // encodeEnds is the data of an entryLeaseExpire: IDs of 8 bytes.
 func encodeEnds(ids []lease.ID) []byte {
 	b := make([]byte, 0, 8*len(ids))

@@ -53,6 +53,10 @@ type Config struct {
 	ProgressNotifyNanos int64
 	Limits              Limits
 	Observed            Observed
+	// Tokens says what clients show to prove who they are; TokenNanos is how long a simple token
+	// may go unused.
+	Tokens     TokenKind
+	TokenNanos int64
 }
 
 // Limits bounds what a node holds. DefaultLimits are production's; the simulator draws tiny ones.
@@ -167,6 +171,8 @@ type Node struct {
 	leases      leases
 	views       views
 	watching    watching
+	tokens      tokens
+	passwords   passwords
 	apply       *execution // an entry that needs more than one step; nil otherwise
 	fetches     []fetch    // raft's reads of old entries, on their way
 	fetchSeq    uint64
@@ -215,6 +221,9 @@ type State struct {
 	Pending   int // writes that wait for apply and reads that wait for an index
 	Members   []Member
 	Version   string // cluster version, empty until decided
+	// AuthEnabled and AuthRevision are of the store of users and roles.
+	AuthEnabled  bool
+	AuthRevision uint64
 	// Ready: recovery is durable, a leader is known, and this member has published itself.
 	Ready bool
 }
@@ -226,8 +235,10 @@ func (n *Node) State() State {
 		Raft: n.raft.Status(), Applied: n.applied, Revision: n.store.Revision(),
 		Compacted: n.store.Compacted(), Digest: n.digest(), Keys: n.store.Keys(),
 		FileBytes: files, LogBytes: n.log.Bytes(),
-		Pending: n.proposals.unanswered + n.reads.waiting(),
+		Pending: n.proposals.unanswered + n.reads.waiting() + len(n.passwords.open) +
+			len(n.tokens.waiting),
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
+		AuthEnabled: n.state.auth.Enabled(), AuthRevision: n.state.auth.Revision(),
 	}
 	if n.apply != nil {
 		s.Revision = n.apply.base // the applied index's, though some of the entry may be visible
@@ -239,13 +250,14 @@ func (n *Node) State() State {
 // Incarnation is the number of this start.
 func (n *Node) Incarnation() raft.Incarnation { return n.incarnation }
 
-// digest is the digest of all replicated state: the rolling one over the entries, joined with the
-// engine's. While an entry is half applied it is that of the state before.
+// digest is the digest of all replicated state: the rolling one over the entries, joined with that
+// of users and roles and the engine's. While an entry is half applied it is that of the state
+// before.
 func (n *Node) digest() uint64 {
 	if n.apply != nil && n.apply.ending != nil {
 		return n.apply.ending.digest
 	}
-	return mix(n.state.digest, n.store.Digest())
+	return mix(mix(n.state.digest, n.state.auth.Digest()), n.store.Digest())
 }
 
 // mix joins two 64-bit values into one hash (the finalizer of splitmix64 over their sum).

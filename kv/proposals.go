@@ -18,6 +18,8 @@ const (
 	entryRequest raft.EntryType = raft.EntryApplication
 	entryPublish raft.EntryType = raft.EntryApplication + 100 // Data is an encoded Member
 	entryVersion raft.EntryType = raft.EntryApplication + 101 // Data is a cluster version
+	// entrySealed plus the method is a request together with who asks, see seal.
+	entrySealed raft.EntryType = raft.EntryApplication + 120
 )
 
 type proposal struct {

@@ -19,7 +19,10 @@ type readRequest struct {
 	token    Token
 	method   Method
 	raw      []byte
-	deadline int64 // mono
+	identity *Identity
+	random   [2]uint64 // of an Authenticate
+	deadline int64     // mono
+	doubted  bool      // a write by somebody who is not known here: see doubt
 	// after is a proposal of ours that has to be applied first, 0 for none.
 	after raft.Sequence
 }
@@ -60,7 +63,8 @@ func (n *Node) read(r *Request) {
 		return
 	}
 	n.reads.fresh = append(n.reads.fresh, readRequest{token: r.Token, method: r.Method,
-		raw: r.Raw, deadline: n.mono + n.requestTimeout()})
+		raw: r.Raw, identity: r.Identity, random: r.Random,
+		deadline: n.mono + n.requestTimeout()})
 }
 
 // waiting counts the reads without an answer.
@@ -201,7 +205,22 @@ func removeReads(list []readRequest, gone func(r readRequest) bool) []readReques
 
 // serve answers one read from the applied state, or grants it a view.
 func (n *Node) serve(r *readRequest) {
+	if r.doubted {
+		n.undoubt(r)
+		return
+	}
+	if code := n.mayRead(r); code != OK {
+		n.answer(r.token, code, nil, 0)
+		return
+	}
 	switch r.method {
+	case MethodAuthStatus, MethodUserGet, MethodUserList, MethodRoleGet, MethodRoleList:
+		body, code := n.authBody(r)
+		n.answer(r.token, code, body, 0)
+		return
+	case MethodAuthenticate:
+		n.login(r)
+		return
 	case MethodMemberList:
 		n.answer(r.token, OK, n.memberListBody(), 0)
 		return

@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv/auth"
 	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
@@ -97,6 +98,7 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 // bootstrap makes the initial members the state at bootstrapIndex.
 func (n *Node) bootstrap() {
 	n.applied, n.appliedTerm = bootstrapIndex, bootstrapTerm
+	n.state.auth = auth.New()
 	for _, m := range n.cfg.Members {
 		m.Name, m.ClientURLs = "", nil
 		n.state.setMember(m)

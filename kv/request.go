@@ -160,6 +160,18 @@ func parseCompact(raw []byte, c *compactRequest) error {
 	})
 }
 
+// parseText1 reads messages whose only field that matters is a text numbered 1.
+func parseText1(raw []byte) (string, error) {
+	var text string
+	err := fields(raw, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
+		if num == 1 && typ == protowire.BytesType {
+			text = string(b)
+		}
+		return nil
+	})
+	return text, err
+}
+
 // parseVarint1 reads messages whose only field is a varint numbered 1.
 func parseVarint1(raw []byte) (uint64, error) {
 	var value uint64

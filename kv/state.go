@@ -6,8 +6,11 @@
 //	| u32     | bytes     | u64    | bytes  | u32 n    | u32 n   | u32 n   | u32 n    |
 //	| version | raft conf | digest | clver  | members  | removed | windows | leases   |
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
+//	| bytes   |
+//	| auth    |
+//	+---------+
 //
-// Auth and alarms will append sections.
+// Alarms will append a section.
 package kv
 
 import (
@@ -16,6 +19,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/detcd/detcd/kv/auth"
 	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/raft"
 )
@@ -32,6 +36,7 @@ type replicated struct {
 	removed []raft.MemberID
 	windows []window // sorted by member
 	leases  *lease.Table
+	auth    auth.Store
 }
 
 // windowAt finds the window of a member, or where it belongs.
@@ -106,7 +111,7 @@ func (s *replicated) encode() []byte {
 	for i := range s.windows {
 		b = s.windows[i].append(b)
 	}
-	return s.leases.Append(b)
+	return putBytes(s.leases.Append(b), s.auth.Encode(nil))
 }
 
 func decodeReplicated(raw []byte) (s replicated, err error) {
@@ -148,6 +153,12 @@ func decodeReplicated(raw []byte) (s replicated, err error) {
 		s.windows = append(s.windows, w)
 	}
 	s.leases = d.leases()
+	users := d.bytes()
+	if d.err == nil {
+		if s.auth, err = auth.Decode(users); err != nil {
+			return s, fmt.Errorf("kv: state file: %w", err)
+		}
+	}
 	if d.err == nil && len(d.buf) != 0 {
 		d.fail(fmt.Errorf("%d bytes too many", len(d.buf)))
 	}

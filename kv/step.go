@@ -42,6 +42,7 @@ func (n *Node) Step(turn []Input, out *Effects) {
 		out.Disk, out.Sends, out.Answers = out.Disk[:0], out.Sends[:0], out.Answers[:0]
 		out.Reads, out.Applied, out.Again = out.Reads[:0], out.Applied[:0], false
 		out.Watch = out.Watch[:0]
+		out.Passwords = out.Passwords[:0]
 		out.Halt = n.haltedBy
 	}
 	n.out = nil
@@ -67,6 +68,8 @@ func (n *Node) input(in *Input) {
 		n.damaged(in.Damage)
 	case InputSpace:
 		n.spaceLeft(in.Free)
+	case InputPassword:
+		n.passwordDone(in.Password)
 	case InputAgain:
 	default:
 		panic(fmt.Sprintf("kv: unknown input kind %d", in.Kind))
@@ -112,16 +115,11 @@ func (n *Node) wellFormed(m *raft.Message) bool {
 }
 
 func (n *Node) validEntry(e *raft.Entry) bool {
+	if method, ok := requestMethod(e.Type); ok {
+		return n.validRequest(method, e)
+	}
 	var err error
 	switch e.Type {
-	case entryRequest + raft.EntryType(MethodPut),
-		entryRequest + raft.EntryType(MethodDeleteRange),
-		entryRequest + raft.EntryType(MethodTxn),
-		entryRequest + raft.EntryType(MethodCompact),
-		entryRequest + raft.EntryType(MethodLeaseRevoke):
-		return Validate(Method(e.Type-entryRequest), e.Data, &n.cfg.Limits) == OK
-	case entryRequest + raft.EntryType(MethodLeaseGrant):
-		return n.validGrant(e.Data)
 	case raft.EntryConfig:
 		var change raft.ConfigChange
 		change, err = raft.DecodeChange(e.Data)
@@ -153,6 +151,13 @@ func (n *Node) request(r *Request) {
 		n.answer(r.Token, ErrNotLearner, nil, 0)
 		return
 	}
+	if n.awaitsToken(r) || n.doubt(r) {
+		return
+	}
+	if code := n.mayAsk(r); code != OK {
+		n.answer(r.Token, code, nil, 0)
+		return
+	}
 	switch r.Method {
 	case MethodPut, MethodDeleteRange, MethodCompact:
 		n.write(r)
@@ -174,6 +179,15 @@ func (n *Node) request(r *Request) {
 		n.requestRead(r, linearizable == 0)
 	case MethodHash, MethodHashKV:
 		n.requestRead(r, true)
+	case MethodAuthStatus, MethodAuthenticate, MethodUserGet, MethodUserList, MethodRoleGet,
+		MethodRoleList:
+		n.requestRead(r, false)
+	case MethodAuthEnable, MethodAuthDisable, MethodUserDelete, MethodUserGrantRole,
+		MethodUserRevokeRole, MethodRoleAdd, MethodRoleDelete, MethodRoleGrantPermission,
+		MethodRoleRevokePermission:
+		n.write(r)
+	case MethodUserAdd, MethodUserChangePassword:
+		n.hashPassword(r)
 	case MethodStatus:
 		n.answer(r.Token, OK, n.statusBody(), 0)
 	case MethodDefragment:
@@ -200,7 +214,12 @@ func (n *Node) write(r *Request) {
 		n.answer(r.Token, code, nil, 0)
 		return
 	}
-	n.propose(r.Token, entryRequest+raft.EntryType(r.Method), r.Raw)
+	typ, data, code := n.seal(r, r.Raw)
+	if code != OK {
+		n.answer(r.Token, code, nil, 0)
+		return
+	}
+	n.propose(r.Token, typ, data)
 }
 
 // requestTxn routes a transaction: one that only reads takes no log entry.
@@ -223,7 +242,7 @@ func (n *Node) requestRead(r *Request, local bool) {
 		n.read(r)
 		return
 	}
-	n.serve(&readRequest{token: r.Token, method: r.Method, raw: r.Raw})
+	n.serve(&readRequest{token: r.Token, method: r.Method, raw: r.Raw, identity: r.Identity})
 }
 
 // fetch is a read of old entries on its way.
@@ -305,6 +324,8 @@ func (n *Node) tick(in *Input) {
 	n.raft.Tick(n.wall)
 	n.tickProposals()
 	n.tickReads()
+	n.tickTokens()
+	n.tickPasswords()
 	n.tickAsks()
 	n.tickLeases()
 	n.tickShipping()
@@ -324,6 +345,7 @@ func (n *Node) advance() {
 		n.askReads()
 		n.install()
 		n.applyCommitted(n.cfg.Limits.StepUnits)
+		n.resumeWaiting()
 		n.takeRaft()
 		n.leadLeases()
 		n.serveReads()

@@ -55,7 +55,12 @@ func Validate(method Method, raw []byte, lim *Limits) Code {
 		}
 		return OK
 	default:
-		return OK
+		if !aboutAuth(method) {
+			return OK
+		}
+		if code := validateAuth(method, raw); code != OK {
+			return code
+		}
 	}
 	if len(raw)+requestOverhead > lim.MaxRequestBytes {
 		return ErrRequestTooLarge

@@ -101,10 +101,13 @@ func (n *Node) watchInput(in *WatchInput) {
 	hub := n.watching.hub
 	switch in.Event {
 	case WatchAsked:
-		n.watchAsked(in)
+		if !n.watchAwaitsToken(in) {
+			n.watchAsked(in)
+		}
 	case WatchConsumed:
 		hub.Consumed(n.watchEnv(), in.Stream, in.Consumed)
 	case WatchEnded:
+		n.tokens.dropWatches(in.Stream)
 		hub.End(in.Stream)
 	}
 }
@@ -136,9 +139,6 @@ func (n *Node) watchAsked(in *WatchInput) {
 		hub.Progress(env, in.Stream)
 	}
 }
-
-// mayWatch says whether somebody may watch an interval.
-func (n *Node) mayWatch(_ *Identity, _, _ []byte) Code { return OK }
 
 // rpcError is the text of an outcome's status, which is what etcd tells a watcher that may not be.
 func rpcError(c Code) string {

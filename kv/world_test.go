@@ -142,6 +142,7 @@ type member struct {
 	halted string
 	// watched are the responses of watch streams, by stream, and what each was charged.
 	watched map[watch.StreamID][]watchSeen
+	held    []PasswordJob // kept back, unless it is nil
 }
 
 type world struct {
@@ -182,6 +183,17 @@ func (m *member) Read(r Read) {
 func (m *member) Note(Note) {}
 
 func (m *member) Watch(d *watch.Delivery) { m.seen(d) }
+
+// Password makes a hash that is none: good enough to compare with.
+func (m *member) Password(j PasswordJob) {
+	if m.held != nil {
+		m.held = append(m.held, j)
+		return
+	}
+	m.inbox = append(m.inbox, Input{Kind: InputPassword, Password: &PasswordResult{ID: j.ID,
+		Hash: append([]byte("#"), j.Password...),
+		Fits: string(j.Hash) == "#"+string(j.Password)}})
+}
 
 func (m *member) Halt(reason string) { m.halted = reason }
 
@@ -275,6 +287,12 @@ func (w *world) leader() int {
 // ask sends a request to member i and waits for the answer, which it decodes into response.
 func (w *world) ask(i int, method Method, request, response proto.Message) Code {
 	w.t.Helper()
+	return w.askAs(nil, i, method, request, response)
+}
+
+// askAs is ask on somebody's behalf.
+func (w *world) askAs(who *Identity, i int, method Method, request, response proto.Message) Code {
+	w.t.Helper()
 	raw, err := proto.Marshal(request)
 	require.NoError(w.t, err)
 	lim := w.cfgs[i].Limits
@@ -285,7 +303,8 @@ func (w *world) ask(i int, method Method, request, response proto.Message) Code 
 	token := w.token
 	m := w.members[i]
 	m.inbox = append(m.inbox, Input{Kind: InputRequest,
-		Request: &Request{Token: token, Method: method, Raw: raw}})
+		Request: &Request{Token: token, Method: method, Raw: raw, Identity: who,
+			Random: [2]uint64{uint64(token), 1<<63 + uint64(i)}}})
 	for range 200 {
 		w.settle()
 		if a, ok := w.answers[token]; ok {

@@ -125,9 +125,10 @@ func (ix *index) join(it item) item {
 	return it
 }
 
-// bounds turns a query's key and range end into a half-open interval; a nil end is infinity. The
-// interval is empty when ok is false.
-func bounds(key, end []byte) (from, to []byte, ok bool) {
+// Bounds turns a query's key and range end into a half-open interval; a nil end is infinity. The
+// interval is empty when ok is false. Whoever asks what a request is about asks here, so that a
+// right is read as the request that leans on it is executed.
+func Bounds(key, end []byte) (from, to []byte, ok bool) {
 	switch {
 	case len(end) == 0:
 		to = append(key[:len(key):len(key)], 0)

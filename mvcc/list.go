@@ -81,7 +81,7 @@ func (v *View) list(q *Query, tag byte, head []byte, pieceBytes, window int, scr
 		return nil, 0, false, err
 	}
 	l := list{pieces: [][]byte{head}, tag: tag, pieceBytes: pieceBytes, scratch: scratch}
-	from, to, ok := bounds(q.Key, q.End)
+	from, to, ok := Bounds(q.Key, q.End)
 	for rest := q.Limit; ok; {
 		most := window
 		if q.Limit > 0 {

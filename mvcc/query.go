@@ -69,7 +69,7 @@ func (s state) count(key, end []byte, rev Revision) (n int64) {
 		}
 		return 0
 	}
-	from, to, ok := bounds(key, end)
+	from, to, ok := Bounds(key, end)
 	if !ok {
 		return 0
 	}
@@ -88,7 +88,7 @@ func (s state) metaRange(key, end []byte, visit func(key []byte, m Meta) bool) {
 		}
 		return
 	}
-	from, to, ok := bounds(key, end)
+	from, to, ok := Bounds(key, end)
 	if !ok {
 		return
 	}
@@ -140,7 +140,7 @@ func (s state) collect(q *Query, rev Revision, max int64, hits []hit) ([]hit, in
 		}
 		return hits, 1
 	}
-	from, to, ok := bounds(q.Key, q.End)
+	from, to, ok := Bounds(q.Key, q.End)
 	if !ok {
 		return hits, 0
 	}

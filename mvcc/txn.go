@@ -173,7 +173,7 @@ const visitsPerDelete = 16
 // KeyValues are appended to it in wire form.
 func (t *Txn) DeleteRange(key, end []byte, c *DeleteCursor, budget int, prev *[][]byte) error {
 	t.mustBeOpen()
-	from, to, ok := bounds(key, end)
+	from, to, ok := Bounds(key, end)
 	if !ok || c.Done {
 		c.Done = true
 		return nil

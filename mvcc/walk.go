@@ -104,7 +104,7 @@ func (v *View) walkOnce(q *Query, rev Revision, c *WalkCursor, room int) ([][]by
 
 // first returns the first n live keys of q's interval, and whether there are more.
 func (v *View) first(q *Query, rev Revision, n int64) (hits []hit, more bool) {
-	from, to, ok := bounds(q.Key, q.End)
+	from, to, ok := Bounds(q.Key, q.End)
 	if !ok {
 		return nil, false
 	}

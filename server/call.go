@@ -35,8 +35,9 @@ type call struct {
 	turn    int64 // monotonic nanoseconds when the loop took it, for the sweep
 
 	// raw and reply are what the codec reads and writes. raw is owned by the log once handed in.
-	raw   []byte
-	reply [][]byte
+	raw      []byte
+	reply    [][]byte
+	identity *kv.Identity // goes into the request
 }
 
 type callPool struct{ pool sync.Pool }
@@ -58,6 +59,7 @@ func (p *callPool) give(c *call) {
 	c.fate.Store(undecided)
 	c.answer, c.read, c.granted, c.turn = kv.Answer{}, kv.Read{}, false, 0
 	c.raw, c.reply = nil, nil
+	c.identity = nil
 	p.pool.Put(c)
 }
 

@@ -82,6 +82,10 @@ type Config struct {
 
 	FeatureGates map[string]bool // those that were named
 
+	AuthToken    string // what clients show: see authtoken.go
+	AuthTokenTTL uint   // seconds that a simple token may go unused
+	BcryptCost   uint
+
 	// Log replaces the logger that the fields above describe. Tests set it.
 	Log *zap.Logger
 	// ClientListeners and PeerListeners, when set, are used instead of listening on the URLs. A
@@ -115,6 +119,9 @@ func DefaultConfig() Config {
 		LogLevel:               "info",
 		LogFormat:              "json",
 		LogOutputs:             []string{"default"},
+		AuthToken:              "simple",
+		AuthTokenTTL:           300,
+		BcryptCost:             10,
 	}
 }
 

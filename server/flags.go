@@ -146,6 +146,11 @@ func (f *Flags) defineLimits(fs *pflag.FlagSet) {
 		"where the log goes: default, stderr, stdout or files, separated by commas")
 	fs.DurationVar(&c.WatchProgressNotifyInterval, "watch-progress-notify-interval",
 		c.WatchProgressNotifyInterval, "time between progress notices of watches; 0 is 10m")
+	fs.StringVar(&c.AuthToken, "auth-token", c.AuthToken,
+		"what clients prove themselves with: simple, jwt with options, or nothing")
+	fs.UintVar(&c.AuthTokenTTL, "auth-token-ttl", c.AuthTokenTTL,
+		"seconds that a simple token may go unused")
+	fs.UintVar(&c.BcryptCost, "bcrypt-cost", c.BcryptCost, "work of hashing a password, 4 to 31")
 	fs.BoolVar(&c.EnablePprof, "enable-pprof", c.EnablePprof,
 		"serve /debug/pprof/ on the client port")
 }

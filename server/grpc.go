@@ -63,12 +63,13 @@ func grpcOptions(c *Config, answers *answerPool) []grpc.ServerOption {
 }
 
 // newGRPC returns the server with every service that exists.
-func newGRPC(c *Config, l *loop) *grpc.Server {
+func newGRPC(c *Config, l *loop, tokens *tokenMaker) *grpc.Server {
 	s := grpc.NewServer(grpcOptions(c, l.answers)...)
 	svc := &service{
 		loop:     l,
 		statuses: newStatuses(),
 		edge:     newEdgeErrors(),
+		tokens:   tokens,
 
 		electionTimeout: time.Duration(c.ElectionMillis) * time.Millisecond,
 	}
@@ -84,6 +85,7 @@ type service struct {
 	loop     *loop
 	statuses *statuses
 	edge     edgeErrors
+	tokens   *tokenMaker
 
 	electionTimeout time.Duration
 }
@@ -116,6 +118,7 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 			Streams:     []grpc.StreamDesc{s.passing("MemberList", kv.MethodMemberList)},
 			Metadata:    "rpc.proto",
 		},
+		s.authDescription(),
 		{
 			ServiceName: "etcdserverpb.Maintenance",
 			HandlerType: (*any)(nil),

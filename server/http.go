@@ -115,6 +115,7 @@ func (s *Server) probe(ctx context.Context, serializable bool) kv.Code {
 	if serializable {
 		c.raw = append(c.raw, "\x38\x01"...) // RangeRequest.serializable
 	}
+	c.identity = &kv.Identity{Own: true}
 	if !s.loop.do(ctx, kv.MethodRange, c) {
 		return kv.ErrTimeout
 	}

@@ -48,7 +48,7 @@ func (s *service) leaseService() grpc.ServiceDesc {
 
 // randomFor draws what a request of a method needs that nobody may guess.
 func randomFor(method kv.Method) (random [2]uint64) {
-	if method != kv.MethodLeaseGrant {
+	if method != kv.MethodLeaseGrant && method != kv.MethodAuthenticate {
 		return random
 	}
 	var b [16]byte
@@ -102,7 +102,8 @@ func (s *service) readRenewals(stream grpc.ServerStream, waiting chan<- renewal)
 			s.loop.calls.give(r.call)
 			r.call = nil
 		} else {
-			request := &kv.Request{Method: kv.MethodLeaseKeepAlive, Raw: r.call.raw}
+			request := &kv.Request{Method: kv.MethodLeaseKeepAlive, Raw: r.call.raw,
+				Identity: s.identity(ctx)}
 			if code := s.loop.inbox.request(request, r.call); code != kv.OK {
 				r.call.answer = kv.Answer{Code: code}
 				r.call.done <- struct{}{} // nobody else knows the call

@@ -47,6 +47,8 @@ type loop struct {
 	// overdue is how long a call may be unanswered before the loop answers it.
 	overdue time.Duration
 	start   time.Time // origin of the monotonic clock
+	// bcryptCost is how much work hashing a password is.
+	bcryptCost int
 
 	desk      desk
 	lastSweep time.Duration
@@ -247,7 +249,8 @@ func (l *loop) shut() {
 // do sends a request through the node and waits for its outcome, on the caller's goroutine. It
 // fills in c.answer. It says false when ctx has ended first; the call is then lost to the caller.
 func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
-	request := &kv.Request{Method: method, Raw: c.raw, Random: randomFor(method)}
+	request := &kv.Request{Method: method, Raw: c.raw, Identity: c.identity,
+		Random: randomFor(method)}
 	if code := l.inbox.request(request, c); code != kv.OK {
 		c.answer = kv.Answer{Code: code}
 		return true

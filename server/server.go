@@ -76,6 +76,10 @@ func Start(cfg Config) (*Server, error) {
 // open does what can fail, in the order that leaves the least behind: ports first, then the
 // directory.
 func (s *Server) open() error {
+	tokens, err := newTokenMaker(s.log, s.cfg.AuthToken)
+	if err != nil {
+		return err
+	}
 	if err := s.listen(); err != nil {
 		return err
 	}
@@ -84,9 +88,11 @@ func (s *Server) open() error {
 		return err
 	}
 	nodeConfig := s.nodeConfig(start)
+	nodeConfig.Tokens = tokens.kind
 	s.logStart(&nodeConfig)
 	s.loop = newLoop(s.log, &nodeConfig, s.cfg.requestTimeout())
 	s.loop.draining = s.stopServe
+	s.loop.bcryptCost = s.cfg.bcryptCost(s.log)
 	s.disk, err = osdisk.Open(filepath.Join(s.cfg.dataDir(), memberDir), osdisk.Options{},
 		s.loop.inbox.completion)
 	if err != nil {
@@ -97,7 +103,7 @@ func (s *Server) open() error {
 		return err
 	}
 	s.peers = newPeers(s.log, start.identity, s.loop.inbox, &nodeConfig.Limits)
-	s.grpc = newGRPC(&s.cfg, s.loop)
+	s.grpc = newGRPC(&s.cfg, s.loop, tokens)
 	s.loop.publishFirst(node)
 	go s.loop.run(node, s.disk, s.peers)
 	go s.measureSpace()
@@ -223,6 +229,7 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 		ElectionTicks:  int(c.ElectionMillis * ticksPerHeartbeat / c.HeartbeatMillis),
 		Version:        Version,
 		Limits:         lim,
+		TokenNanos:     int64(c.AuthTokenTTL) * int64(time.Second),
 
 		LeaseCheckpointNanos: int64(checkpointLeases),
 		ProgressNotifyNanos:  int64(c.WatchProgressNotifyInterval),

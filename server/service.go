@@ -41,10 +41,14 @@ func (s *service) pass(stream grpc.ServerStream, method kv.Method) error {
 		err = s.statuses[kv.Validate(method, c.raw, &s.loop.limits)]
 	}
 	if err == nil {
+		c.identity = s.identity(ctx)
 		if !s.loop.do(ctx, method, c) {
 			return status.FromContextError(ctx.Err()).Err()
 		}
 		err = s.statuses[c.answer.Code]
+	}
+	if err == nil && method == kv.MethodAuthenticate {
+		err = s.sign(c)
 	}
 	if err == nil {
 		c.reply = c.answer.Body
@@ -97,6 +101,7 @@ func (s *service) alarm(_ any, stream grpc.ServerStream) error {
 // ask asks the node for its status: a header as of this moment, for answers that are made here.
 func (s *service) ask(ctx context.Context, now *pb.StatusResponse) error {
 	c := s.loop.calls.take()
+	c.identity = &kv.Identity{Own: true}
 	if !s.loop.do(ctx, kv.MethodStatus, c) {
 		return status.FromContextError(ctx.Err()).Err()
 	}

@@ -114,9 +114,6 @@ func parkedSecurityFlags() []parkedFlag {
 		{name: "tls-max-version"},
 		{name: "cors", preset: "*"},
 		{name: "host-whitelist", preset: "*"},
-		{name: "auth-token", preset: "simple"},
-		{name: "bcrypt-cost", kind: uintFlag, preset: "10"},
-		{name: "auth-token-ttl", kind: uintFlag, preset: "300"},
 	}
 }
 

@@ -211,7 +211,7 @@ func (s *service) receiveWatches(stream grpc.ServerStream, w *watchStream, faile
 			failed <- err
 			return
 		}
-		if !w.ask(s.loop, m.raw) {
+		if !w.ask(s.loop, m.raw, s.identity(ctx)) {
 			return
 		}
 	}
@@ -219,7 +219,7 @@ func (s *service) receiveWatches(stream grpc.ServerStream, w *watchStream, faile
 
 // ask hands a request to the loop. It says false when the stream is over: nothing may come to the
 // node behind a stream's end.
-func (s *watchStream) ask(l *loop, raw []byte) bool {
+func (s *watchStream) ask(l *loop, raw []byte, who *kv.Identity) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
@@ -227,7 +227,7 @@ func (s *watchStream) ask(l *loop, raw []byte) bool {
 	}
 	s.asked += requestCost(raw)
 	l.inbox.put(kv.Input{Kind: kv.InputWatch,
-		Watch: &kv.WatchInput{Stream: s.id, Event: kv.WatchAsked, Raw: raw}})
+		Watch: &kv.WatchInput{Stream: s.id, Event: kv.WatchAsked, Raw: raw, Identity: who}})
 	return true
 }
 

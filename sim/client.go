@@ -21,6 +21,7 @@ type client struct {
 	index    int
 	script   *Script
 	admin    standing
+	session  session
 	die      die
 	member   int // the member it talks to at present
 	known    knowledge
@@ -54,6 +55,11 @@ type call struct {
 	// granted is the request with what the store decided, if it is a grant that took effect.
 	granted   *pb.LeaseGrantRequest
 	appliedAt int64 // when the first member applied it
+	// identity is the token that the client shows, and user whose it is; token is what a login
+	// brought.
+	identity *kv.Identity
+	user     string
+	token    string
 	// answerer is the member that answered, and run its process.
 	answerer int
 	run      uint32
@@ -109,17 +115,24 @@ func (c *call) describe() string {
 }
 
 func newClient(w *world, index int, s *Script) *client {
-	return &client{world: w, index: index, script: s, member: s.Home,
+	c := &client{world: w, index: index, script: s, member: s.Home,
 		die: newDie(w.plan.Seed, entityClient, uint64(index))}
+	if w.plan.Auth.on() {
+		c.session.user = clientUser(w.plan.Seed, index)
+	}
+	return c
 }
 
 // newAdmin returns the client that the world itself asks with: transfers during the chaos, and the
 // final requests.
 func newAdmin(w *world) *client {
 	c := newClient(w, len(w.plan.Scripts), &Script{Timeout: finalTimeout, Keys: 1})
-	c.admin = asWorld
+	c.admin, c.session.user = asWorld, "root"
 	return c
 }
+
+// admin is the client of newAdmin.
+func (w *world) admin() *client { return w.clients[len(w.plan.Scripts)] }
 
 // finalTimeout is how long the world waits for an answer to a request of its own.
 const finalTimeout = 5 * second
@@ -130,9 +143,13 @@ type standing uint8
 const (
 	asClient standing = iota
 	asWorld
+	asAdministrator
 )
 
 func (c *client) endpoint() netsim.Endpoint {
+	if c.admin == asAdministrator { // its place is behind those who watch
+		return c.world.watchEndpoint(len(c.world.plan.Watchers))
+	}
 	return netsim.Endpoint(c.world.plan.Members + c.index)
 }
 
@@ -144,6 +161,14 @@ func (c *client) issue() {
 	}
 	if c.die.chance(int64(c.script.RoamPPM)) {
 		c.member = int(c.die.below(int64(w.plan.Members)))
+	}
+	if r, ok := c.mustLogIn(); ok {
+		c.ask(r, c.member, c.script.Timeout)
+		return
+	}
+	if c.admin == asAdministrator {
+		c.ask(c.administrate(), c.member, c.script.Timeout)
+		return
 	}
 	c.number++
 	a := author{die: c.die, client: c.index, number: c.number, script: c.script, known: &c.known,
@@ -159,6 +184,7 @@ func (c *client) ask(r request, member int, timeout int64) *call {
 	k := &call{number: uint64(len(w.calls) + 1), client: c.index, request: r, sent: w.now}
 	k.request.raw = appendMark(r.raw, k.number)
 	w.calls = append(w.calls, k)
+	c.identify(k)
 	w.counts.Calls++
 	c.pending = k
 	w.trace.add(k.number)
@@ -226,8 +252,13 @@ func (c *client) answered(k *call, r *reply) {
 	k.code, k.answerer, k.run = r.code, r.member, r.run
 	if r.code == kv.OK {
 		err := k.decode(r.body)
-		if k.request.method == kv.MethodHashKV {
+		switch k.request.method {
+		case kv.MethodHashKV:
 			err = c.world.hashed(r.member, r.body)
+		case kv.MethodAuthenticate:
+			var res pb.AuthenticateResponse
+			err = proto.Unmarshal(r.body, &res)
+			k.token = res.GetToken()
 		}
 		if err != nil {
 			c.world.fail(OracleCodec, "the answer of member %d to call %d does not decode: %v",
@@ -287,6 +318,7 @@ func (c *client) finish(k *call, end callEnd) {
 	k.end, k.ended = end, w.now
 	c.pending = nil
 	c.finished++
+	c.noticeStanding(k)
 	if end == callLost {
 		w.counts.Lost++
 		c.member = (k.member + 1 + int(c.die.below(int64(w.plan.Members)))) % w.plan.Members
@@ -318,6 +350,9 @@ func (c *client) transfer(to netsim.Set) {
 	leader := c.world.oracle.leader()
 	if c.pending != nil || leader < 0 {
 		return
+	}
+	if c.world.plan.Auth.on() {
+		c.session.token = c.world.clients[len(c.world.clients)-1].session.token
 	}
 	target := 0
 	for i := range c.world.members {

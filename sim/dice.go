@@ -26,6 +26,8 @@ const (
 	entityEdge
 	entityWatcher
 	entityConn
+	entityAuth
+	entityPassword
 )
 
 // die is the keyed stream of one entity.

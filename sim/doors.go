@@ -56,11 +56,11 @@ func (m *member) Answer(a kv.Answer) {
 		return
 	}
 	m.world.oracle.stepped(m)
-	m.reply(&a)
+	m.reply(&a, m.before, m.applied)
 }
 
-// reply sends an answer to the client that waits for it.
-func (m *member) reply(a *kv.Answer) {
+// reply sends an answer to the client that waits for it. It was made at an index of from to to.
+func (m *member) reply(a *kv.Answer, from, to raft.Index) {
 	w := m.world
 	owed, ok := m.settle(a.Token)
 	if !ok {
@@ -73,12 +73,13 @@ func (m *member) reply(a *kv.Answer) {
 	}
 	call := w.calls[owed.call-1]
 	w.oracle.replied(m, call, a, body)
+	w.oracle.judgeAccess(m, call, a, from, to)
 	r := &reply{code: a.Code, body: body, index: a.Index, member: m.index, run: m.run}
 	w.respond(m, owed, r)
 }
 
 func (w *world) respond(m *member, o owed, r *reply) {
-	client := int(o.endpoint) - w.plan.Members
+	client := w.calls[o.call-1].client
 	w.send(eventResponse, client, 0, letter{
 		from: netsim.Endpoint(m.index), to: o.endpoint, call: o.call, answer: r,
 	})
@@ -132,7 +133,7 @@ func (m *member) evaluate(e *event) {
 		m.metDamage = true
 		m.input(kv.Input{Kind: kv.InputDamaged, Damage: words})
 	}
-	m.reply(&a)
+	m.reply(&a, g.read.Applied(), g.read.Applied())
 	m.input(kv.Input{Kind: kv.InputViewEnd, View: g.read.View})
 }
 
@@ -163,9 +164,12 @@ func (m *member) accept(c *call, from netsim.Endpoint) {
 	o.token = kv.Token(w.counts.Requests)
 	m.waiting = append(m.waiting, o)
 	m.input(kv.Input{Kind: kv.InputRequest, Request: &kv.Request{
-		Token: o.token, Method: c.request.method, Raw: c.request.raw,
+		Token: o.token, Method: c.request.method, Raw: c.request.raw, Identity: c.identity,
 		Random: w.random(w.counts.Requests),
 	}})
+	if c.request.method == kv.MethodAuthenticate {
+		w.oracle.auth.logins[lettersOf(w.random(w.counts.Requests))] = c
+	}
 }
 
 // random is what the edge draws for a request.

@@ -24,13 +24,14 @@ const (
 	eventWatchUp                         // a letter on a watch stream arrives at a member
 	eventWatchDown                       // a letter on a watch stream arrives at a client
 	eventWatchBreak                      // one end of a watch stream notices that it is broken
+	eventPassword                        // a member's edge has hashed a password
 	numEventKinds
 )
 
 func (k eventKind) String() string {
 	names := [...]string{"?", "tick", "turn", "message", "request", "response", "disk", "read",
 		"issue", "timeout", "fault", "fault-end", "restart", "phase", "probe", "watch-act",
-		"watch-read", "watch-up", "watch-down", "watch-break"}
+		"watch-read", "watch-up", "watch-down", "watch-break", "password"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -41,6 +41,7 @@ func Generate(seed uint64) Plan {
 	generateFaults(&p)
 	p.Absent = absentMembers(&p)
 	p.Ending = oneOf(&d, PlainEnding, PlainEnding, EmptyEnding)
+	p.Auth = generateAuth(seed)
 	return p
 }
 

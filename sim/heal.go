@@ -203,6 +203,9 @@ func (w *world) beginReading() {
 	} else {
 		h.phase = readingAgain
 	}
+	if w.oracle.auth.rights.Enabled {
+		h.steps = append(h.steps, finalStep{member: w.someMember(), request: w.rootLogin()})
+	}
 	for _, m := range w.members {
 		if m.life != up {
 			continue
@@ -264,6 +267,16 @@ func (w *world) compactAll() request {
 		Revision: w.oracle.commit.state.Revision(), Physical: true}}})
 }
 
+// someMember is the first one that runs.
+func (w *world) someMember() int {
+	for _, m := range w.members {
+		if m.life == up {
+			return m.index
+		}
+	}
+	return 0
+}
+
 // nextStep sends the next final request, or ends the phase when there is none.
 func (w *world) nextStep() {
 	h := &w.heal
@@ -273,7 +286,7 @@ func (w *world) nextStep() {
 		if s.request.method == 0 {
 			s.request = w.compactAll()
 		}
-		w.clients[len(w.clients)-1].ask(s.request, s.member, finalTimeout)
+		w.admin().ask(s.request, s.member, finalTimeout)
 		return
 	}
 	if h.phase == readingAgain {

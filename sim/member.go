@@ -43,8 +43,11 @@ type member struct {
 	// waiting are the calls that this process owes an answer, in the order of their arrival.
 	waiting []owed
 	applied raft.Index
-	judged  uint64 // the turn that the oracles have looked at last
-	conduct conduct
+	// before is applied at the beginning of the turn; learned is the index of the last state that
+	// the process was given whole, at its start or by a snapshot.
+	before, learned raft.Index
+	judged          uint64 // the turn that the oracles have looked at last
+	conduct         conduct
 	// damaged says that stored bytes were altered by a fault, or could not be read, which excuses a
 	// refusal or a halt. liar says that the disk has reported as durable what it did not keep: then
 	// nothing that the member lacks is its own mistake, and what lacks something counts as lost.
@@ -121,6 +124,7 @@ func (m *member) start() {
 	m.life, m.dying = up, false
 	m.driver = &kv.Driver{Node: node, Disk: &m.disk, Network: m, Edge: m}
 	m.applied = node.State().Applied
+	m.before, m.learned = m.applied, m.applied
 	w.counts.Starts++
 	w.oracle.started(m)
 	m.input(kv.Input{Kind: kv.InputTick})
@@ -241,6 +245,7 @@ func (m *member) turn(e *event) {
 	}
 	w.counts.Turns++
 	w.trace.add(uint64(len(turn)))
+	m.before = m.applied
 	var again, halted bool
 	if failed := guard(func() { again, halted = m.driver.Turn(turn) }); failed != "" {
 		w.fail(OraclePanic, "member %d: %s", m.index, failed)
@@ -294,6 +299,9 @@ func (m *member) traceEffects() {
 			t.add(uint64(to.Stream)<<32 ^ uint64(to.ID))
 		}
 	}
+	for i := range e.Passwords {
+		t.add(e.Passwords[i].ID)
+	}
 }
 
 // poison overwrites the lists of the last turn: they are lent, and whoever kept one of them reads
@@ -314,6 +322,7 @@ func (m *member) poison() {
 	}
 	clear(e.Watch)
 	clear(e.Reads)
+	clear(e.Passwords)
 	clear(e.Notes)
 }
 

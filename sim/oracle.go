@@ -56,11 +56,12 @@ type oracles struct {
 	wire   wireOracle
 	commit commitOracle
 	leases leaseOracle
+	auth   authOracle
 }
 
 func newOracles(w *world) oracles {
 	return oracles{world: w, ledger: newLedger(w), wire: newWireOracle(), commit: newCommitOracle(),
-		leases: newLeaseOracle()}
+		leases: newLeaseOracle(), auth: newAuthOracle()}
 }
 
 // started looks at a process that has just opened its disk.
@@ -96,6 +97,7 @@ func (o *oracles) stepped(m *member) {
 		}
 		if e.Index > m.applied+1 {
 			o.world.counts.Installs++
+			m.learned = e.Index - 1
 		}
 		m.applied = e.Index
 		o.commit.applied(o.world, m, e)

@@ -35,8 +35,10 @@ type committed struct {
 	chain    uint64    // hash over this and all earlier entries
 	seenTerm raft.Term // highest term with a leader when it was first applied
 	revision int64     // of the model after it
-	digest   uint64    // of a member's state after it, 0 while unknown
-	holder   int       // the member that digest is from
+	rights   *linearizability.Rights
+	state    *linearizability.State
+	digest   uint64 // of a member's state after it, 0 while unknown
+	holder   int    // the member that digest is from
 }
 
 // seen is what a proposer's entries have shown: a twin of the node's request windows, without
@@ -106,7 +108,7 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 		next.chain = fold(before.chain, next.chain)
 	}
 	c.execute(w, e)
-	next.revision = c.state.Revision()
+	next.revision, next.rights, next.state = c.state.Revision(), w.oracle.auth.rights, c.state
 	for int64(len(c.since)) < next.revision-1 {
 		c.since = append(c.since, w.now)
 	}
@@ -122,16 +124,22 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 		}
 		return
 	}
-	if e.Type < raft.EntryApplication || int(e.Type-raft.EntryApplication) >= int(kv.NumMethods) {
+	inner, who, ok := openSeal(e)
+	if !ok {
 		return
 	}
-	number, ok := markOf(e.Data)
+	if kv.Method(inner.Type-raft.EntryApplication) == kv.MethodAuthenticate {
+		c.loggedIn(w, e, inner.Data, who)
+		return
+	}
+	raw := requestIn(&inner)
+	number, ok := markOf(raw)
 	if !ok || number == 0 || number > uint64(len(w.calls)) {
 		w.fail(OracleRaft, "the entry at index %d is no request of any client", e.Index)
 		return
 	}
 	call := w.calls[number-1]
-	if string(call.request.raw) != string(requestIn(e)) {
+	if !call.sameRequest(raw) || who.Revision != 0 && who.User != call.user {
 		w.fail(OracleRaft, "the entry at index %d is not what client %d sent as call %d", e.Index,
 			call.client, number)
 		return
@@ -145,14 +153,20 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 			e.Index)
 		return
 	}
+	call.effective, call.appliedAt, call.order = e.Index, w.now, orderOf(e.Index, 0)
 	before, request, ttl := c.state, call.request.modelled, int64(0)
-	if request.Grant != nil {
-		request.Grant, ttl = c.grants(w, e, request.Grant)
-		call.granted = request.Grant
+	if refused := w.oracle.auth.refuses(call, who, before); refused != "" {
+		call.expectedErr = refused
+	} else if call.request.auth != nil {
+		w.oracle.auth.changed(call, e.Index)
+	} else {
+		if request.Grant != nil {
+			request.Grant, ttl = c.grants(w, &inner, request.Grant)
+			call.granted = request.Grant
+		}
+		c.state, call.expected, call.expectedErr = before.Apply(&request)
 	}
-	c.state, call.expected, call.expectedErr = before.Apply(&request)
-	call.effective, call.revision, call.appliedAt = e.Index, c.state.Revision(), w.now
-	call.order = orderOf(e.Index, 0)
+	call.revision = c.state.Revision()
 	if c.state != before {
 		call.changed = changedStore
 		w.oracle.leases.follow(w, &request, ttl)
@@ -209,6 +223,12 @@ func (c *commitOracle) stateAt(w *world, m *member, s *kv.State) {
 	if int64(s.Revision) != e.revision {
 		w.fail(OracleModel, "member %d is at revision %d at index %d, the model at %d", m.index,
 			s.Revision, s.Applied, e.revision)
+		return
+	}
+	if s.AuthRevision != e.rights.Revision || s.AuthEnabled != e.rights.Enabled {
+		w.fail(OracleModel, "member %d has auth revision %d (enabled: %v) at index %d, the model "+
+			"%d (%v)", m.index, s.AuthRevision, s.AuthEnabled, s.Applied, e.rights.Revision,
+			e.rights.Enabled)
 		return
 	}
 	if e.digest == 0 {

@@ -45,6 +45,7 @@ type Plan struct {
 	// than half.
 	Absent netsim.Set
 	Ending Ending
+	Auth   AuthPlan
 }
 
 // Ending says how the first reading ends.
@@ -235,6 +236,9 @@ func (p *Plan) String() string {
 	}
 	for _, f := range p.Faults {
 		fmt.Fprintln(&b, f)
+	}
+	if p.Auth.on() {
+		fmt.Fprintf(&b, "users %+v\n", p.Auth)
 	}
 	return b.String()
 }

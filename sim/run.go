@@ -50,6 +50,7 @@ type Counts struct {
 	Virtual                                           int64 // length of the run, nanoseconds
 	Undecided                                         uint64
 	WatchResponses, WatchEvents, BrokenStreams        uint64
+	Passwords                                         uint64
 	Injected, Felt                                    [numFaultKinds]uint64
 }
 

@@ -43,7 +43,7 @@ func (w *world) beginFault(i int) {
 	case FaultPartition, FaultLoss, FaultDuplicate, FaultDelay, FaultHold:
 		w.disturb(f, s)
 	case FaultTransfer:
-		w.clients[len(w.clients)-1].transfer(s.members)
+		w.admin().transfer(s.members)
 		s.felt++
 		return
 	default:

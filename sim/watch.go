@@ -269,6 +269,9 @@ func (c *watcher) readNext(e *event) {
 // saw writes a response down with the watcher that it is for, or with all of the stream.
 func (c *watcher) saw(r *pb.WatchResponse) {
 	w := c.world
+	if c.refused(r) {
+		return
+	}
 	found := false
 	for _, k := range c.records {
 		all := r.WatchId == -1 && !r.Created

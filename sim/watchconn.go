@@ -27,6 +27,8 @@ type watchConn struct {
 	queue    []parcel
 	unread   []int
 	consumed int
+	// asked are the watches that the member has not answered, in order; kept in runs with users.
+	asked []watchAsked
 }
 
 // pipe is one direction of a connection.
@@ -183,8 +185,13 @@ func (m *member) watchRequest(c *watchConn, request []byte) {
 		return
 	}
 	c.opened = true
+	var identity *kv.Identity
+	if w.plan.Auth.on() {
+		identity = m.asksToWatch(c, request)
+	}
 	m.input(kv.Input{Kind: kv.InputWatch, Watch: &kv.WatchInput{
-		Stream: kv.WatchStream(c.number), Event: kv.WatchAsked, Raw: request}})
+		Stream: kv.WatchStream(c.number), Event: kv.WatchAsked, Raw: request,
+		Identity: identity}})
 }
 
 // acknowledged notes that the client has read a response.
@@ -228,6 +235,9 @@ func (m *member) Watch(d *kv.WatchDelivery) {
 		body := kv.AppendWatchID(nil, to.ID)
 		for _, piece := range d.Body {
 			body = append(body, piece...)
+		}
+		if w.plan.Auth.on() {
+			w.oracle.judgeWatch(m, c, body)
 		}
 		c.queue = append(c.queue, parcel{response: body, charge: d.Charge})
 		m.sendParcels(c)

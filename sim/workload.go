@@ -6,6 +6,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/linearizability"
@@ -101,6 +102,7 @@ type author struct {
 type request struct {
 	method   kv.Method
 	modelled linearizability.Request
+	auth     proto.Message // a request about users, nil for all others
 	raw      []byte
 }
 

@@ -37,6 +37,9 @@ type world struct {
 	troubled int64
 	failure  *Failure
 	done     bool
+	// passwords are with the edge of a member.
+	passwords     slab[hashingPassword]
+	administrator administrator
 }
 
 // letter is what travels through the simulated network.
@@ -74,6 +77,9 @@ type grantedRead struct {
 func newWorld(plan *Plan, options *Options) *world {
 	w := &world{plan: plan}
 	endpoints := plan.Members + len(plan.Scripts) + 1 + len(plan.Watchers)
+	if plan.Auth.on() {
+		endpoints++ // the administrator
+	}
 	w.net = netsim.New(plan.Seed, endpoints, plan.Members, plan.Peers, plan.Clients)
 	w.trace.out, w.trace.from, w.trace.to = options.Trace, options.From, options.To
 	w.faults = make([]faultState, len(plan.Faults))
@@ -85,6 +91,11 @@ func newWorld(plan *Plan, options *Options) *world {
 		w.clients = append(w.clients, newClient(w, i, &plan.Scripts[i]))
 	}
 	w.clients = append(w.clients, newAdmin(w))
+	if plan.Auth.on() {
+		w.clients = append(w.clients, newAdministrator(w))
+		w.schedule(event{at: plan.Auth.Start, kind: eventIssue,
+			node: uint8(len(w.clients) - 1)})
+	}
 	for i := range w.members {
 		w.schedule(event{at: int64(i) * 10 * microsecond, kind: eventRestart, node: uint8(i)})
 	}
@@ -170,6 +181,8 @@ func (w *world) dispatch(e *event) {
 		w.arriveWatch(e)
 	case eventWatchBreak:
 		w.noticeBreak(e)
+	case eventPassword:
+		w.members[e.node].passwordHashed(e)
 	default:
 		panic(fmt.Sprintf("sim: unknown event kind %d", e.kind))
 	}
