@@ -18,8 +18,10 @@ const (
 
 	leaseSpace = "lease/"
 	leaseEnd   = "lease0"
-	// leaseLife is how long the leases live, counted from before the first is granted.
-	leaseLife = 45 * time.Second
+	// leaseSample is how many grants tell how long all will take; leaseSpare is what the leases live
+	// beyond that and the puts before their end.
+	leaseSample = 2000
+	leaseSpare  = 10 * time.Second
 	// leaseWait is how long their end is waited for.
 	leaseWait = 3 * time.Minute
 	leasePoll = 20 * time.Millisecond
@@ -38,11 +40,19 @@ func (b *bench) leases(ctx context.Context, c *cluster, s *session) error {
 	}
 	defer cl.close()
 	name, n := b.rowLeases(), b.opt.leases
-	target := time.Now().Add(leaseLife).Truncate(time.Second)
+	began := time.Now()
+	if err := grantAll(ctx, cl, leaseSample, began.Add(time.Hour)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	all := time.Since(began) * time.Duration(n) / leaseSample
+	o := newOperations(cl, smallSpace, smallKeys, smallValue)
+	if err := clearLeased(ctx, cl); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	target := time.Now().Add(3*all/2 + 2*b.opt.period().measure + leaseSpare).Truncate(time.Second)
 	if err := grantAll(ctx, cl, n, target); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	o := newOperations(cl, smallSpace, smallKeys, smallValue)
 	calm, err := run(ctx, c, 8, b.opt.period(), o.put)
 	if err != nil {
 		return fmt.Errorf("%s: puts before: %w", name, err)
@@ -106,6 +116,13 @@ func grantAll(ctx context.Context, cl *client, n int, target time.Time) error {
 			_, err := cl.call(ctx, caller, methodTxn, encode(txn))
 			return err
 		})
+	return err
+}
+
+// clearLeased deletes the keys that hold a lease.
+func clearLeased(ctx context.Context, cl *client) error {
+	_, err := cl.call(ctx, 0, methodDelete, encode(&pb.DeleteRangeRequest{
+		Key: []byte(leaseSpace), RangeEnd: []byte(leaseEnd)}))
 	return err
 }
 
