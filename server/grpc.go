@@ -9,7 +9,6 @@ package server
 import (
 	"math"
 	"runtime"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -69,8 +68,6 @@ func newGRPC(c *Config, l *loop) *grpc.Server {
 		loop:     l,
 		statuses: newStatuses(),
 		edge:     newEdgeErrors(),
-
-		electionTimeout: time.Duration(c.ElectionMillis) * time.Millisecond,
 	}
 	for _, desc := range svc.descriptions() {
 		s.RegisterService(&desc, svc)
@@ -84,8 +81,6 @@ type service struct {
 	loop     *loop
 	statuses *statuses
 	edge     edgeErrors
-
-	electionTimeout time.Duration
 }
 
 func (s *service) descriptions() []grpc.ServiceDesc {
