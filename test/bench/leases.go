@@ -41,7 +41,7 @@ func (b *bench) leases(ctx context.Context, c *cluster, s *session) error {
 	defer cl.close()
 	name, n := b.rowLeases(), b.opt.leases
 	began := time.Now()
-	if err := grantAll(ctx, cl, leaseSample, began.Add(time.Hour)); err != nil {
+	if err := grantAll(ctx, cl, 1, leaseSample, began.Add(time.Hour)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	all := time.Since(began) * time.Duration(n) / leaseSample
@@ -50,7 +50,7 @@ func (b *bench) leases(ctx context.Context, c *cluster, s *session) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	target := time.Now().Add(3*all/2 + 2*b.opt.period().measure + leaseSpare).Truncate(time.Second)
-	if err := grantAll(ctx, cl, n, target); err != nil {
+	if err := grantAll(ctx, cl, 2, n, target); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	calm, err := run(ctx, c, 8, b.opt.period(), o.put)
@@ -96,14 +96,15 @@ func (b *bench) leases(ctx context.Context, c *cluster, s *session) error {
 	return nil
 }
 
-// grantAll grants n leases that expire just after target, each with a key.
-func grantAll(ctx context.Context, cl *client, n int, target time.Time) error {
+// grantAll grants n leases that expire just after target, each with a key. Their IDs differ from
+// those of another space.
+func grantAll(ctx context.Context, cl *client, space int64, n int, target time.Time) error {
 	const batch, callers = 100, 32
 	_, err := drive(ctx, callers, during{ops: n / batch},
 		func(ctx context.Context, caller int, r *rand.Rand) error {
 			txn := &pb.TxnRequest{}
 			for range batch {
-				id := int64(r.Uint64() >> 1)
+				id := space<<60 | int64(r.Uint64()>>4)
 				ttl := int64(time.Until(target)/time.Second) + 1
 				grant := encode(&pb.LeaseGrantRequest{ID: id, TTL: ttl})
 				if _, err := cl.call(ctx, caller, methodGrant, grant); err != nil {
