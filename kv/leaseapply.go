@@ -155,6 +155,7 @@ func (n *Node) endLeases(budget *int) bool {
 		x.tx.Commit()
 		n.advanceWatches() // each lease's end is a revision of its own
 		x.tx, n.views.fresh = nil, false
+		n.advanceWatches()
 		n.state.leases.Revoke(id)
 		if s := n.leases.schedule; s != nil {
 			s.Gone(id)

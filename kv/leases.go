@@ -94,8 +94,7 @@ func (n *Node) retireLeases(role raft.Role, term raft.Term) {
 		pr := &p.queue[i]
 		ours := pr.typ == entryLeaseExpire || pr.typ == entryLeaseCheckpoint
 		if ours && pr.status != proposalDone {
-			pr.status, pr.data = proposalDone, nil
-			p.unanswered--
+			p.close(pr)
 		}
 	}
 	p.trim()

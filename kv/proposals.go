@@ -124,7 +124,7 @@ func (n *Node) admitWrite(r *Request) Code {
 // grows says whether the request puts anything, in any branch.
 func (r *Request) grows() bool {
 	if r.Method != MethodTxn {
-		return r.Method == MethodPut
+		return r.Method == MethodPut || r.Method == MethodLeaseGrant
 	}
 	var t txnRequest
 	return parseTxn(r.Raw, &t, 0) != nil || putsAnything(&t)

@@ -9,7 +9,6 @@ package server
 import (
 	"math"
 	"runtime"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -70,8 +69,6 @@ func newGRPC(c *Config, l *loop, tokens *tokenMaker) *grpc.Server {
 		statuses: newStatuses(),
 		edge:     newEdgeErrors(),
 		tokens:   tokens,
-
-		electionTimeout: time.Duration(c.ElectionMillis) * time.Millisecond,
 	}
 	for _, desc := range svc.descriptions() {
 		s.RegisterService(&desc, svc)
@@ -86,8 +83,6 @@ type service struct {
 	statuses *statuses
 	edge     edgeErrors
 	tokens   *tokenMaker
-
-	electionTimeout time.Duration
 }
 
 func (s *service) descriptions() []grpc.ServiceDesc {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/kv"
@@ -73,16 +72,20 @@ func (s *service) keepAlive(_ any, stream grpc.ServerStream) error {
 	waiting := make(chan renewal, renewalsInFlight)
 	// The reader ends when the stream's context does, which is when this function returns.
 	go s.readRenewals(stream, waiting)
-	lost, stop := s.leaderLost(ctx)
-	defer stop()
+	leader := s.newLeaderWatch(ctx)
+	defer leader.stop()
 	for {
 		select {
 		case r := <-waiting:
 			if done, err := s.answerRenewal(ctx, stream, &r); done {
 				return err
 			}
-		case <-lost:
-			return s.statuses[kv.ErrNoLeader]
+		case <-leader.ticks:
+			if leader.tick(s.loop) {
+				return s.statuses[kv.ErrNoLeader]
+			}
+		case <-s.loop.draining:
+			return s.statuses[kv.ErrStopped]
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
@@ -140,35 +143,4 @@ func (s *service) answerRenewal(ctx context.Context, stream grpc.ServerStream, r
 	}
 	s.loop.calls.give(c)
 	return err != nil, err
-}
-
-// leaderChecks is how often in a row a stream may find no leader before it ends, if its client
-// asked for one.
-const leaderChecks = 3
-
-// leaderLost returns a channel that is closed when this member has known no leader for some
-// election timeouts, for a client that wants to hear of it; stop ends the watching.
-func (s *service) leaderLost(ctx context.Context) (lost <-chan struct{}, stop func()) {
-	if v := metadata.ValueFromIncomingContext(ctx, "hasleader"); len(v) == 0 || v[0] != "true" {
-		return nil, func() {}
-	}
-	watching, stop := context.WithCancel(ctx)
-	closed := make(chan struct{})
-	go func() {
-		ticker := time.NewTicker(s.electionTimeout)
-		defer ticker.Stop()
-		for misses := 0; misses < leaderChecks; {
-			select {
-			case <-watching.Done():
-				return
-			case <-ticker.C:
-			}
-			misses++
-			if _, known := s.loop.leads(); known {
-				misses = 0
-			}
-		}
-		close(closed)
-	}()
-	return closed, stop
 }

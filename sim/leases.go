@@ -252,6 +252,15 @@ func (c *commitOracle) expire(w *world, e *raft.Entry, ids []int64) {
 	}
 }
 
+// seenFrom is the earliest time at which a revision of an entry can have been seen. The revisions of
+// one that ends several leases are seen one after the other, before the entry is complete.
+func (c *commitOracle) seenFrom(w *world, e *raft.Entry) int64 {
+	if _, several := kv.DecodeExpiry(e); several {
+		return c.newest
+	}
+	return w.now
+}
+
 // follow keeps the lives in step with a request that took effect.
 func (o *leaseOracle) follow(w *world, m *linearizability.Request, ttl int64) {
 	switch {

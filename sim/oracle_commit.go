@@ -17,6 +17,7 @@ type commitOracle struct {
 	// since and compactions are what a judge of watches needs: when each revision, from 2 on, and
 	// each compaction took effect on the first member.
 	since       []int64
+	newest      int64 // when the newest entry was first applied
 	compactions []linearizability.CompactionTime
 }
 
@@ -110,8 +111,9 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 	c.execute(w, e)
 	next.revision, next.rights, next.state = c.state.Revision(), w.oracle.auth.rights, c.state
 	for int64(len(c.since)) < next.revision-1 {
-		c.since = append(c.since, w.now)
+		c.since = append(c.since, c.seenFrom(w, e))
 	}
+	c.newest = w.now
 	c.entries = append(c.entries, next)
 	w.counts.Commits++
 }

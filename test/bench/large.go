@@ -23,6 +23,12 @@ const (
 	rowGrowth     = "growth"
 )
 
+// outcome is the end of something that was waited for.
+type outcome struct {
+	took time.Duration
+	err  error
+}
+
 func (b *bench) rowList() string {
 	return fmt.Sprintf("list of %d keys of 1 KB", b.opt.listKeys)
 }
@@ -192,10 +198,6 @@ func (b *bench) compaction(ctx context.Context, c *cluster, cl *client, s *sessi
 		return err
 	}
 	o := newOperations(cl, smallSpace, smallKeys, smallValue)
-	type outcome struct {
-		took time.Duration
-		err  error
-	}
 	done := make(chan outcome, 1)
 	began := time.Now()
 	go func() {

@@ -49,6 +49,7 @@ type options struct {
 	pagings           int
 	restartKeys       int
 	writtenPuts       int
+	leases            int
 	compactionTime    time.Duration
 	jsonFile, dir     string
 }
@@ -94,6 +95,7 @@ func parseOptions(args []string) (*options, error) {
 	fs.IntVar(&o.pagings, "pagings", 2, "how often the list is read in pages")
 	fs.IntVar(&o.restartKeys, "restart-keys", 300_000, "keys of the restarted store")
 	fs.IntVar(&o.writtenPuts, "written-puts", 300_000, "puts of the row that counts bytes")
+	fs.IntVar(&o.leases, "leases", 100_000, "leases that expire together")
 	fs.DurationVar(&o.compactionTime, "compaction-time", 10*time.Second,
 		"how long puts are measured from the start of a compaction")
 	fs.StringVar(&o.jsonFile, "json", "", "write the report to this file as JSON")
@@ -129,6 +131,7 @@ func (o *options) shorten(given map[string]bool, growth *string) {
 	set("pagings", func() { o.pagings = 1 })
 	set("restart-keys", func() { o.restartKeys = 20_000 })
 	set("written-puts", func() { o.writtenPuts = 20_000 })
+	set("leases", func() { o.leases = 2000 })
 	set("compaction-time", func() { o.compactionTime = time.Second })
 	set("growth", func() { *growth = "10000,50000" })
 }
@@ -202,6 +205,7 @@ func (b *bench) round(ctx context.Context, round int, order []subject) error {
 		{"bytes written", b.written, b.opt.members, []string{rowWritten}},
 		{"lists", b.lists, []int{1}, []string{b.rowList(), rowCompaction}},
 		{"restart", b.restart, []int{1}, []string{b.rowRestart()}},
+		{"leases", b.leases, []int{3}, []string{b.rowLeases()}},
 		{"growth", b.growth, []int{1}, []string{rowGrowth}},
 	}
 	for _, k := range kinds {
