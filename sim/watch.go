@@ -25,8 +25,10 @@ type WatchScript struct {
 	Read    int64 // typical time that it takes to read a response
 	Window  int   // responses that travel ahead of its reading
 	Most    int   // subscriptions at a time
-	Eager   uint32
-	Keys    int
+	// Eager and Restless are the chances, in a million, that an act asks for progress, and that it
+	// ends a subscription; a third as often it ends the stream.
+	Eager, Restless uint32
+	Keys            int
 }
 
 // watcher is one watching client.
@@ -78,15 +80,16 @@ func generateWatchers(p *Plan) {
 	for i := range d.within(2, 6) {
 		d := newDie(p.Seed, entityWatcher, 1<<32+uint64(i)+1)
 		p.Watchers = append(p.Watchers, WatchScript{
-			Home:    int(d.below(int64(p.Members))),
-			RoamPPM: uint32(oneOf(&d, 0, 200_000, million)),
-			Start:   d.within(0, 2*second),
-			Think:   d.spread(20, 2000) * millisecond,
-			Read:    oneOf(&d, millisecond, 10*millisecond, 200*millisecond, second),
-			Window:  int(d.spread(1, 64)),
-			Most:    int(d.within(1, 6)),
-			Eager:   uint32(oneOf(&d, 30_000, 200_000, 500_000)),
-			Keys:    p.Scripts[0].Keys,
+			Home:     int(d.below(int64(p.Members))),
+			RoamPPM:  uint32(oneOf(&d, 0, 200_000, million)),
+			Start:    d.within(0, 2*second),
+			Think:    d.spread(20, 2000) * millisecond,
+			Read:     oneOf(&d, millisecond, 10*millisecond, 200*millisecond, second),
+			Window:   int(d.spread(1, 64)),
+			Most:     int(d.within(1, 6)),
+			Eager:    uint32(oneOf(&d, 30_000, 200_000, 500_000)),
+			Restless: uint32(oneOf(&d, 3000, 30_000, 150_000)),
+			Keys:     p.Scripts[0].Keys,
 		})
 	}
 }
@@ -107,9 +110,9 @@ func (c *watcher) act() {
 	case c.die.chance(int64(c.script.Eager)):
 		c.ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
 			ProgressRequest: &pb.WatchProgressRequest{}}})
-	case c.die.chance(50_000):
+	case c.die.chance(int64(c.script.Restless) / 3):
 		w.breakConn(c.conn)
-	case c.die.chance(150_000) && len(c.subscriptions) > 0:
+	case c.die.chance(int64(c.script.Restless)) && len(c.subscriptions) > 0:
 		c.unsubscribe(int(c.die.below(int64(len(c.subscriptions)))))
 	case len(c.subscriptions) < c.script.Most:
 		c.subscriptions = append(c.subscriptions, c.draw())
