@@ -188,6 +188,7 @@ func TestEngineMatchesItsTwin(t *testing.T) {
 			"read":       p.reads,
 			"view":       p.takeView,
 			"readView":   p.readView,
+			"follow":     p.follows,
 			"release":    p.release,
 			"compact":    p.compacts,
 			"work":       p.works,
