@@ -207,6 +207,7 @@ func (b *bench) round(ctx context.Context, round int, order []subject) error {
 		{"restart", b.restart, []int{1}, []string{b.rowRestart()}},
 		{"leases", b.leases, []int{3}, []string{b.rowLeases()}},
 		{"growth", b.growth, []int{1}, []string{rowGrowth}},
+		{"fan-out", b.fanout, []int{1}, []string{rowFanout()}},
 	}
 	for _, k := range kinds {
 		if !slices.ContainsFunc(k.names, b.wanted) {
