@@ -190,7 +190,8 @@ func (p *plan) check() (Code, error) {
 			if rev > p.pre.Revision() {
 				return ErrFutureRev, nil
 			}
-			if rev > 0 && rev < p.pre.Compacted() {
+			// A negative revision is the newest elsewhere; here etcd takes it at its word.
+			if rev != 0 && rev < p.pre.Compacted() {
 				return ErrCompacted, nil
 			}
 		case opPut:

@@ -179,6 +179,14 @@ func (r *Read) txn(t *txnRequest) ([][]byte, error) {
 	if err := p.build(t); err != nil {
 		return nil, err
 	}
+	switch code, err := p.check(); {
+	case err != nil:
+		return nil, err
+	case code == ErrFutureRev:
+		return nil, mvcc.ErrFuture
+	case code == ErrCompacted:
+		return nil, mvcc.ErrCompacted
+	}
 	for i := range p.ops {
 		op := &p.ops[i]
 		if op.kind != opRange {
@@ -193,16 +201,20 @@ func (r *Read) txn(t *txnRequest) ([][]byte, error) {
 }
 
 func (r *Read) hash() ([][]byte, error) {
-	revision, err := parseVarint1(r.raw)
+	asked, err := parseVarint1(r.raw)
 	if err != nil {
 		return nil, err
 	}
+	revision := mvcc.Revision(asked)
 	if r.method == MethodHash {
 		revision = 0
 	}
-	hash, at, err := r.view.Hash(mvcc.Revision(revision))
+	hash, at, err := r.view.Hash(revision)
 	if err != nil {
 		return nil, err
+	}
+	if revision < 0 {
+		hash, at = mvcc.HashOfNothing(), revision // as with etcd: nothing lies below zero
 	}
 	b := appendHeader(nil, r.header)
 	b = appendVarint(b, 2, uint64(hash))

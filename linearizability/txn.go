@@ -63,7 +63,7 @@ func (w *writer) check(req *pb.TxnRequest) string {
 
 func (w *writer) checkRead(r *pb.RangeRequest) string {
 	switch {
-	case r.Revision <= 0:
+	case r.Revision == 0:
 	case r.Revision > w.base.revision:
 		return ErrFutureRev
 	case r.Revision < w.base.compacted:

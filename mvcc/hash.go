@@ -48,13 +48,16 @@ func (v *View) Hash(rev Revision) (hash uint32, at Revision, err error) {
 	return h.Sum(), h.Revision(), nil
 }
 
+// HashOfNothing is the HashKV of no record at all.
+func HashOfNothing() uint32 { return crc32.Checksum([]byte("key"), castagnoli) }
+
 // StartHash begins a HashKV at revision rev (<= 0: the newest).
 func (v *View) StartHash(rev Revision) (*Hashing, error) {
 	at, err := v.at(rev)
 	if err != nil {
 		return nil, err
 	}
-	h := &Hashing{view: v, at: at, sum: crc32.Checksum([]byte("key"), castagnoli)}
+	h := &Hashing{view: v, at: at, sum: HashOfNothing()}
 	alive := v.count([]byte{0}, []byte{0}, at) > 0
 	newest := at // below the compacted revision, what is newest here counts
 	if !alive {

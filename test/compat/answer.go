@@ -1,0 +1,175 @@
+package main
+
+// What a server answered to a step, brought into a form in which the two can be compared: ids
+// replaced, and raft's terms and indexes, sizes of files and times reduced to whether they are
+// there.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// answer is one server's. A stream's messages are in order.
+type answer struct {
+	messages []proto.Message
+	code     codes.Code
+	text     string
+	snapshot []string // rows of a saved snapshot instead of its messages
+}
+
+func (a *answer) fail(err error) {
+	s := status.Convert(err)
+	a.code, a.text = s.Code(), s.Message()
+}
+
+// String is the answer in a few lines.
+func (a *answer) String() string {
+	var b strings.Builder
+	for _, m := range a.messages {
+		fmt.Fprintf(&b, "%s {%s} ", m.ProtoReflect().Descriptor().Name(), describe(m))
+	}
+	for _, row := range a.snapshot {
+		fmt.Fprintf(&b, "\n      %s", row)
+	}
+	if a.code != codes.OK {
+		fmt.Fprintf(&b, "%v: %s", a.code, a.text)
+	}
+	return b.String()
+}
+
+// identify adds who asks to the metadata of a request.
+func (t *target) identify(ctx context.Context, as identity) context.Context {
+	switch {
+	case as == wrongToken:
+		return metadata.AppendToOutgoingContext(ctx, "token", "wrong.1")
+	case t.tokens[as] != "":
+		return metadata.AppendToOutgoingContext(ctx, "token", t.tokens[as])
+	}
+	return ctx
+}
+
+// authenticate gets a token for a user.
+func (t *target) authenticate(ctx context.Context, as identity) error {
+	response := &pb.AuthenticateResponse{}
+	err := t.ask(ctx, pb.Auth_Authenticate_FullMethodName,
+		&pb.AuthenticateRequest{Name: users[as], Password: password(users[as])}, response)
+	if err == nil {
+		t.tokens[as] = response.Token
+	}
+	return err
+}
+
+const (
+	blockLimit = 400 * time.Millisecond
+	// settleAfterBlock is for what the server clears up after a caller that gave up.
+	settleAfterBlock = 100 * time.Millisecond
+)
+
+// perform sends a step that is no watch and waits for the whole answer.
+func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *answer {
+	ctx, cancel := context.WithTimeout(t.identify(ctx, s.as), callLimit)
+	defer cancel()
+	if s.blocks {
+		// The server is not told when: else it would give up by itself now and then.
+		defer time.AfterFunc(blockLimit, cancel).Stop()
+	}
+	if s.leader {
+		ctx = metadata.AppendToOutgoingContext(ctx, "hasleader", "true")
+	}
+	a := &answer{}
+	if m.serverStream {
+		t.exchange(ctx, s, m, data, a)
+	} else {
+		var response []byte
+		if err := t.conn.Invoke(ctx, s.method, data, &response); err != nil {
+			a.fail(err)
+		} else {
+			a.add(m, response)
+		}
+	}
+	if s.blocks && ctx.Err() != nil {
+		a.code, a.text = codes.Canceled, "the caller gave up"
+	}
+	return a
+}
+
+// exchange sends one message, closes its side and reads what comes until the end.
+func (t *target) exchange(ctx context.Context, s *step, m method, data []byte, a *answer) {
+	stream, err := t.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true,
+		ClientStreams: m.clientStream}, s.method)
+	if err == nil {
+		err = stream.SendMsg(data)
+	}
+	if err == nil {
+		err = stream.CloseSend()
+	}
+	for err == nil {
+		var response []byte
+		if err = stream.RecvMsg(&response); err == nil {
+			a.add(m, response)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		a.fail(err)
+	}
+}
+
+// add decodes one message of the answer.
+func (a *answer) add(m method, data []byte) {
+	response := m.newResponse()
+	if err := proto.Unmarshal(data, response); err != nil {
+		a.code, a.text = codes.Internal, fmt.Sprintf("undecodable answer %q: %v", data, err)
+		return
+	}
+	a.messages = append(a.messages, response)
+}
+
+// present reduces a number to whether it is positive.
+var present = map[protoreflect.FullName]bool{
+	"etcdserverpb.ResponseHeader.raft_term":        true,
+	"etcdserverpb.StatusResponse.raftIndex":        true,
+	"etcdserverpb.StatusResponse.raftTerm":         true,
+	"etcdserverpb.StatusResponse.raftAppliedIndex": true,
+	"etcdserverpb.StatusResponse.dbSize":           true,
+	"etcdserverpb.HashResponse.hash":               true,
+}
+
+// normalize makes an answer comparable with the other server's.
+func (a *answer) normalize(t *target) {
+	for _, m := range a.messages {
+		t.ids.hide(m)
+		walk(m.ProtoReflect(), normalScalar)
+		if status, ok := m.(*pb.StatusResponse); ok {
+			status.DbSizeInUse = 1 // an empty store of detcd's uses nothing
+		}
+	}
+}
+
+func normalScalar(
+	_ protoreflect.Message, f protoreflect.FieldDescriptor, v protoreflect.Value,
+) protoreflect.Value {
+	switch name := f.FullName(); {
+	case present[name] && f.Kind() == protoreflect.Uint32Kind:
+		return protoreflect.ValueOfUint32(1)
+	case present[name] && integer(f, v) > 0:
+		return integerValue(f, 1)
+	case name == "etcdserverpb.AuthenticateResponse.token":
+		return protoreflect.ValueOfString("token")
+	case name == "etcdserverpb.StatusResponse.errors":
+		return protoreflect.ValueOfString(strings.Join(strings.Fields(v.String()), " "))
+	}
+	return v
+}

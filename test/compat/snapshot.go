@@ -1,0 +1,109 @@
+package main
+
+// A saved snapshot is compared by what is in it, not by its bytes: all rows of all buckets but
+// those that hold raft's terms and indexes.
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"go.etcd.io/bbolt"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+)
+
+const rowLimit = 200 // bytes of a row that are printed and compared beside its digest
+
+// ownRows differ between any two servers: what raft counts, and what a compaction was doing.
+var ownRows = map[string]bool{
+	"meta/consistent_index": true, "meta/term": true, "meta/confState": true,
+	"meta/scheduledCompactRev": true, "meta/finishedCompactRev": true,
+}
+
+// snapshot saves one to a file, as etcdctl does, and reads it.
+func (t *target) snapshot(ctx context.Context, s *step) *answer {
+	a := &answer{}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	data, version, err := t.fetchSnapshot(ctx)
+	if err != nil {
+		a.fail(err)
+		return a
+	}
+	rows, err := snapshotRows(filepath.Join(filepath.Dir(t.server.Dir), "snapshot"), data)
+	if err != nil {
+		rows = []string{"unreadable: " + err.Error()}
+	}
+	a.snapshot = append(rows, "version "+version)
+	return a
+}
+
+func (t *target) fetchSnapshot(ctx context.Context) (data []byte, version string, err error) {
+	stream, err := t.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true},
+		pb.Maintenance_Snapshot_FullMethodName)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := errors.Join(stream.SendMsg([]byte{}), stream.CloseSend()); err != nil {
+		return nil, "", err
+	}
+	for {
+		var message []byte
+		if err := stream.RecvMsg(&message); errors.Is(err, io.EOF) {
+			return data, version, nil
+		} else if err != nil {
+			return nil, "", err
+		}
+		r := &pb.SnapshotResponse{}
+		if err := proto.Unmarshal(message, r); err != nil {
+			return nil, "", err
+		}
+		data = append(data, r.Blob...)
+		version = r.Version
+	}
+}
+
+// snapshotRows checks the digest at the end and lists "bucket/key = value".
+func snapshotRows(file string, data []byte) (rows []string, err error) {
+	if len(data)%512 != sha256.Size {
+		return nil, fmt.Errorf("%d bytes have no digest at their end", len(data))
+	}
+	body := data[:len(data)-sha256.Size]
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], data[len(body):]) {
+		return nil, errors.New("the digest is wrong")
+	}
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		return nil, err
+	}
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close(), os.Remove(file)) }()
+	err = db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(bucket []byte, b *bbolt.Bucket) error {
+			rows = append(rows, fmt.Sprintf("bucket %s", bucket))
+			return b.ForEach(func(k, v []byte) error {
+				if ownRows[string(bucket)+"/"+string(k)] {
+					return nil
+				}
+				row := fmt.Sprintf("%s/%q = %q", bucket, k, v)
+				if len(row) > rowLimit {
+					row = fmt.Sprintf("%s... %x", row[:rowLimit], sha256.Sum256([]byte(row)))
+				}
+				rows = append(rows, row)
+				return nil
+			})
+		})
+	})
+	slices.Sort(rows)
+	return rows, err
+}
