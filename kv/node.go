@@ -78,7 +78,7 @@ type Limits struct {
 	MessageBytes     int // entries of one append message
 	InflightBytes    int // unacknowledged per follower
 	InflightMessages int
-	ChunkBytes       int // of a shipped snapshot's chunk, a write behind, a reclaim copy
+	ChunkBytes       int // of a shipped snapshot, a range stream, a write behind, a reclaim copy
 	StepUnits        int // background work and apply per step, about a microsecond each
 	WatchBytes       int // let out to a watch stream and not yet consumed
 }

@@ -2,12 +2,10 @@
 //
 // A request's bytes travel undecoded from the client into the log and to every member, so each
 // member reads them at apply; the generated decoder would allocate a tree of messages for each.
-// Parsed values alias the raw bytes and cost nothing but the walk. What is accepted and rejected
-// equals the generated decoder's verdict for well-typed messages: unknown fields are skipped, the
-// last value of a repeated scalar wins, and a member of a oneof replaces the one before.
-//
-// Not handled: merging of a submessage that occurs twice in one oneof (the last occurrence wins
-// whole); no encoder produces that.
+// Parsed values alias the raw bytes and cost nothing but the walk. What is accepted, and what it
+// means, equals the generated decoder's verdict, which a fuzz test compares: fields that are
+// unknown, or known with another wire type, are skipped; the last value of a repeated scalar wins;
+// a member of a oneof replaces another one and is merged with the same one.
 package kv
 
 import (
@@ -20,7 +18,8 @@ import (
 
 var errMalformed = errors.New("kv: malformed request message")
 
-// maxNesting bounds how deep transactions may nest, as the generated decoder bounds recursion.
+// maxNesting is how many messages may lie inside each other, the request itself included; the
+// generated decoder's bound.
 const maxNesting = protowire.DefaultRecursionLimit
 
 type rangeRequest struct {
@@ -51,7 +50,7 @@ func fields(raw []byte, visit func(num protowire.Number, typ protowire.Type, v u
 	b []byte) error) error {
 	for len(raw) > 0 {
 		num, typ, n := protowire.ConsumeTag(raw)
-		if n < 0 {
+		if n < 0 || num > protowire.MaxValidNumber {
 			return errMalformed
 		}
 		raw = raw[n:]

@@ -184,32 +184,6 @@ func TestParseEqualsGenerated(t *testing.T) {
 	})
 }
 
-// Whatever the generated decoder accepts or rejects, so does ours, with the same content.
-func FuzzParseTxn(f *testing.F) {
-	seed, err := proto.Marshal(&pb.TxnRequest{
-		Compare: []*pb.Compare{{Key: []byte("k"), Target: pb.Compare_MOD,
-			TargetUnion: &pb.Compare_ModRevision{ModRevision: 7}}},
-		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{
-			RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("v")}}}},
-		Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{
-			RequestRange: &pb.RangeRequest{Key: []byte("k")}}}},
-	})
-	require.NoError(f, err)
-	f.Add(seed)
-	f.Add([]byte{0x0a})
-	f.Add([]byte{0x12, 0x02, 0x22, 0x00})
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var got txnRequest
-		err := parseTxn(raw, &got, 0)
-		var want pb.TxnRequest
-		if proto.Unmarshal(raw, &want) != nil {
-			// Ours is the more lenient one only in fields that it skips.
-			return
-		}
-		require.NoError(t, err, "the generated decoder accepts it")
-	})
-}
-
 func TestValidateKnowsDuplicateKeys(t *testing.T) {
 	put := func(k string) *pb.RequestOp {
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{

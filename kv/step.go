@@ -163,7 +163,7 @@ func (n *Node) request(r *Request) {
 		n.write(r)
 	case MethodTxn:
 		n.requestTxn(r)
-	case MethodRange:
+	case MethodRange, MethodRangeStream:
 		var req rangeRequest
 		if err := parseRange(r.Raw, &req); err != nil {
 			n.answer(r.Token, ErrMalformed, nil, 0)

@@ -62,8 +62,9 @@ type compare struct {
 	value  []byte
 }
 
+// parseTxn reads a transaction that lies inside depth other messages.
 func parseTxn(raw []byte, t *txnRequest, depth int) error {
-	if depth > maxNesting {
+	if depth >= maxNesting {
 		return errMalformed
 	}
 	return fields(raw, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
@@ -73,13 +74,13 @@ func parseTxn(raw []byte, t *txnRequest, depth int) error {
 		switch num {
 		case 1:
 			var c compare
-			if err := parseCompare(b, &c); err != nil {
-				return err
+			if err := parseCompare(b, &c); err != nil || depth+1 >= maxNesting {
+				return errMalformed
 			}
 			t.compares = append(t.compares, c)
 		case 2, 3:
 			var op requestOp
-			if err := parseOp(b, &op, depth); err != nil {
+			if err := parseOp(b, &op, depth+1); err != nil {
 				return err
 			}
 			if num == 2 {
@@ -93,11 +94,19 @@ func parseTxn(raw []byte, t *txnRequest, depth int) error {
 }
 
 func parseOp(raw []byte, op *requestOp, depth int) error {
+	if depth >= maxNesting {
+		return errMalformed
+	}
 	return fields(raw, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
 		if typ != protowire.BytesType || num < 1 || num > 4 {
 			return nil
 		}
-		*op = requestOp{kind: opKind(num)}
+		if depth+1 >= maxNesting {
+			return errMalformed
+		}
+		if op.kind != opKind(num) {
+			*op = requestOp{kind: opKind(num)}
+		}
 		switch op.kind {
 		case opRange:
 			return parseRange(b, &op.rng)
@@ -106,7 +115,9 @@ func parseOp(raw []byte, op *requestOp, depth int) error {
 		case opDelete:
 			return parseDelete(b, &op.del)
 		}
-		op.txn = &txnRequest{}
+		if op.txn == nil {
+			op.txn = &txnRequest{}
+		}
 		return parseTxn(b, op.txn, depth+1)
 	})
 }

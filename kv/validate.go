@@ -9,12 +9,16 @@ import (
 // ErrMalformed says that raw is not a message of the method's type.
 func Validate(method Method, raw []byte, lim *Limits) Code {
 	switch method {
-	case MethodRange:
+	case MethodRange, MethodRangeStream:
 		var r rangeRequest
 		if parseRange(raw, &r) != nil {
 			return ErrMalformed
 		}
-		return validateRange(&r.query)
+		code := validateRange(&r.query)
+		if code == OK && method == MethodRangeStream {
+			code = validateStream(&r.query)
+		}
+		return code
 	case MethodPut:
 		var p putRequest
 		if parsePut(raw, &p) != nil {

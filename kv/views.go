@@ -38,6 +38,7 @@ type Read struct {
 	raw     []byte
 	header  Header
 	applied raft.Index // of the view
+	chunk   int        // bytes of records in one chunk of a stream
 }
 
 // Applied is the index whose state the read sees, for observers.
@@ -54,7 +55,8 @@ func (n *Node) grant(r *readRequest) {
 	last := &v.open[len(v.open)-1]
 	last.reads++
 	n.out.Reads = append(n.out.Reads, Read{Token: r.token, View: last.id, view: last.view,
-		method: r.method, raw: r.raw, header: n.header(), applied: n.applied})
+		method: r.method, raw: r.raw, header: n.header(), applied: n.applied,
+		chunk: n.cfg.Limits.ChunkBytes})
 }
 
 // endView counts a read's end; the last one gives the view back.
@@ -85,8 +87,10 @@ func (n *Node) damaged(words string) {
 // Run evaluates the read. It may take long and runs on any goroutine; scratch is its own meanwhile.
 // A Code of ErrDamaged says that stored bytes are not what was written; Body then holds the words
 // of the InputDamaged that the edge owes.
-func (r *Read) Run(scratch *mvcc.Scratch) Answer {
-	body, err := r.run(scratch)
+func (r *Read) Run(scratch *mvcc.Scratch) Answer { return r.answer(r.run(scratch)) }
+
+// answer is the outcome of what was read.
+func (r *Read) answer(body [][]byte, err error) Answer {
 	a := Answer{Token: r.Token, Body: body, Revision: r.header.Revision}
 	if err == nil {
 		return a

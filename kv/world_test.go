@@ -152,6 +152,7 @@ type world struct {
 	now     int64
 	token   Token
 	answers map[Token]Answer
+	streams []Read                 // granted, and up to the test
 	cut     map[raft.MemberID]bool // cut off from the others
 }
 
@@ -172,6 +173,10 @@ func (m *member) Send(msg raft.Message) {
 func (m *member) Answer(a Answer) { m.world.answers[a.Token] = a }
 
 func (m *member) Read(r Read) {
+	if r.Streams() {
+		m.world.streams = append(m.world.streams, r)
+		return
+	}
 	a := r.Run(&mvcc.Scratch{})
 	if words := a.Damage(); words != "" {
 		m.inbox = append(m.inbox, Input{Kind: InputDamaged, Damage: words})

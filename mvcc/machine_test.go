@@ -261,6 +261,17 @@ func walkAll(v *mvcc.View, room int) func(*mvcc.Query, *mvcc.Result) error {
 			if err != nil {
 				return err
 			}
+			size := 0
+			for _, kv := range kvs {
+				size += len(kv)
+			}
+			if size > room && len(kvs) != 1 {
+				return fmt.Errorf("a piece of %d records has %d bytes, more than %d", len(kvs),
+					size, room)
+			}
+			if len(kvs) == 0 && (!c.Done || len(r.KVs) > 0) {
+				return fmt.Errorf("an empty piece after %d records", len(r.KVs))
+			}
 			r.KVs = append(r.KVs, kvs...)
 		}
 		r.Count, r.More = c.Count, c.More

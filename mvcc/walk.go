@@ -6,6 +6,8 @@ package mvcc
 
 import (
 	"fmt"
+
+	"github.com/detcd/detcd/mvcc/revlog"
 )
 
 // WalkCursor remembers how far a Walk has come; the zero value is its start. When Done, Count and
@@ -30,8 +32,9 @@ const (
 // Walks says whether Walk can answer q: it is neither filtered nor sorted, and not a count.
 func (q *Query) Walks() bool { return q.natural() && !q.sorts() && !q.CountOnly }
 
-// Walk returns the next piece of q's answer, of about maxBytes but at least one key unless it is
-// the last, and moves c. It panics if q does not Walk.
+// Walk returns the next piece of q's answer and moves c. A piece has at most maxBytes of records,
+// but at least one record unless the whole answer is empty. The next piece may be read from another
+// view, if q names its revision. It panics if q does not Walk.
 func (v *View) Walk(q *Query, c *WalkCursor, maxBytes int) (kvs [][]byte, err error) {
 	if !q.Walks() {
 		panic(fmt.Sprintf("mvcc: walk of a query with order %d, target %d", q.Order, q.Target))
@@ -52,9 +55,13 @@ func (v *View) Walk(q *Query, c *WalkCursor, maxBytes int) (kvs [][]byte, err er
 	}
 	size := 0
 	for size < maxBytes && !c.Done {
-		piece, err := v.walkOnce(&rest, rev, c, maxBytes-size)
+		least := 1 - min(len(kvs), 1)
+		piece, err := v.walkOnce(&rest, rev, c, maxBytes-size, least)
 		if err != nil {
 			return nil, err
+		}
+		if len(piece) == 0 {
+			break // the next record does not fit, or there is none
 		}
 		for _, kv := range piece {
 			size += len(kv)
@@ -78,8 +85,9 @@ func pieceSize(kvs [][]byte) (n int) {
 	return n
 }
 
-// walkOnce reads one batch from q.Key on, and moves c.next behind it.
-func (v *View) walkOnce(q *Query, rev Revision, c *WalkCursor, room int) ([][]byte, error) {
+// walkOnce reads one batch from q.Key on, of at most room bytes but at least so many records, and
+// moves c.next behind it.
+func (v *View) walkOnce(q *Query, rev Revision, c *WalkCursor, room, least int) ([][]byte, error) {
 	most := int64(walkFirst)
 	if c.sent > 0 {
 		most = min(max(int64(room)*c.sent/max(c.bytes, 1), 1), walkMost)
@@ -88,6 +96,10 @@ func (v *View) walkOnce(q *Query, rev Revision, c *WalkCursor, room int) ([][]by
 		most = min(most, q.Limit-c.sent)
 	}
 	hits, more := v.first(q, rev, most)
+	// Sizes may differ by a factor of a million, so an average is a guess and no bound.
+	if n := max(v.fitting(q, hits, room), min(least, len(hits))); n < len(hits) {
+		hits, more = hits[:n], true
+	}
 	if !more || q.Limit > 0 && c.sent+int64(len(hits)) >= q.Limit {
 		c.Done = true
 	}
@@ -100,6 +112,26 @@ func (v *View) walkOnce(q *Query, rev Revision, c *WalkCursor, room int) ([][]by
 	}
 	kvs := make([][]byte, len(hits))
 	return kvs, readBatch(v.snap, appendRevs(make([]Rev, 0, len(hits)), hits), kvs)
+}
+
+// fitting says how much of q's answer, hits from the first on, has no more than room bytes.
+func (v *View) fitting(q *Query, hits []hit, room int) int {
+	lengths := make([]uint32, len(hits))
+	if q.KeysOnly {
+		for i := range hits {
+			kv := hits[i].keyOnly()
+			lengths[i] = uint32(kv.WireSize())
+		}
+	} else {
+		v.snap.Batch(appendRevs(make([]Rev, 0, len(hits)), hits), lengths,
+			&revlog.Scratch{})
+	}
+	for i, length := range lengths {
+		if room -= int(length); room < 0 {
+			return i
+		}
+	}
+	return len(hits)
 }
 
 // first returns the first n live keys of q's interval, and whether there are more.

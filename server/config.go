@@ -46,8 +46,13 @@ type Config struct {
 	// Dir is the data directory; empty means "<name>.etcd".
 	Dir string
 
-	ListenClientURLs    types.URLs
-	ListenPeerURLs      types.URLs
+	ListenClientURLs types.URLs
+	ListenPeerURLs   types.URLs
+	// ListenClientHTTPURLs, when set, take HTTP away from ListenClientURLs, which then have gRPC
+	// only.
+	ListenClientHTTPURLs types.URLs
+	// ListenMetricsURLs are further ports for /metrics and the health checks.
+	ListenMetricsURLs   types.URLs
 	AdvertiseClientURLs types.URLs // nil is refused by Validate
 	AdvertisePeerURLs   types.URLs
 
@@ -79,6 +84,12 @@ type Config struct {
 	WatchProgressNotifyInterval time.Duration
 
 	EnablePprof bool
+	// EnableGRPCGateway serves the JSON gateway below /v3/.
+	EnableGRPCGateway bool
+	// CORS are the origins that browsers are told to admit, HostWhitelist the names under which
+	// the client port may be addressed without TLS; "*" in either is everything.
+	CORS          []string
+	HostWhitelist []string
 
 	FeatureGates map[string]bool // those that were named
 
@@ -122,6 +133,9 @@ func DefaultConfig() Config {
 		AuthToken:              "simple",
 		AuthTokenTTL:           300,
 		BcryptCost:             10,
+		EnableGRPCGateway:      true,
+		CORS:                   []string{anyone},
+		HostWhitelist:          []string{anyone},
 	}
 }
 

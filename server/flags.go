@@ -97,6 +97,10 @@ func (f *Flags) define() *bool {
 	fs.Var(&urlsValue{&c.ListenPeerURLs}, "listen-peer-urls", "URLs to listen on for peers")
 	fs.Var(&urlsValue{&c.ListenClientURLs}, "listen-client-urls",
 		"URLs to listen on for clients, gRPC and HTTP")
+	fs.Var(&urlsValue{&c.ListenClientHTTPURLs}, "listen-client-http-urls",
+		"URLs to listen on for clients' HTTP; the client URLs then serve gRPC only")
+	fs.Var(&urlsValue{&c.ListenMetricsURLs}, "listen-metrics-urls",
+		"URLs to listen on for /metrics and health checks")
 	fs.Var(&urlsValue{&c.AdvertisePeerURLs}, "initial-advertise-peer-urls",
 		"this member's peer URLs as the other members reach them")
 	fs.Var(&urlsValue{&c.AdvertiseClientURLs}, "advertise-client-urls",
@@ -153,6 +157,11 @@ func (f *Flags) defineLimits(fs *pflag.FlagSet) {
 	fs.UintVar(&c.BcryptCost, "bcrypt-cost", c.BcryptCost, "work of hashing a password, 4 to 31")
 	fs.BoolVar(&c.EnablePprof, "enable-pprof", c.EnablePprof,
 		"serve /debug/pprof/ on the client port")
+	fs.BoolVar(&c.EnableGRPCGateway, "enable-grpc-gateway", c.EnableGRPCGateway,
+		"serve the API as JSON below /v3/ on the client port")
+	fs.Var(&originsValue{&c.CORS}, "cors", "origins that browsers may call from; * is all")
+	fs.Var(&listValue{&c.HostWhitelist}, "host-whitelist",
+		"names under which clients may address HTTP without TLS; * is all")
 }
 
 // readEnvironment applies ETCD_* variables to flags that the command line left alone.
@@ -304,3 +313,22 @@ func (v *listValue) Set(s string) error {
 }
 
 func (v *listValue) Type() string { return "strings" }
+
+// originsValue is a list of URLs, or *.
+type originsValue struct{ list *[]string }
+
+func (v *originsValue) String() string { return (&listValue{v.list}).String() }
+
+func (v *originsValue) Set(s string) error {
+	for _, word := range strings.Split(s, ",") {
+		if word == anyone {
+			continue
+		}
+		if _, err := types.NewURLs([]string{word}); err != nil {
+			return err
+		}
+	}
+	return (&listValue{v.list}).Set(s)
+}
+
+func (v *originsValue) Type() string { return "urls" }

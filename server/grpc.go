@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/server/v3electionpb"
+	"github.com/detcd/detcd/server/v3lockpb"
 )
 
 const (
@@ -62,24 +64,29 @@ func grpcOptions(c *Config, answers *answerPool) []grpc.ServerOption {
 }
 
 // newGRPC returns the server with every service that exists.
-func newGRPC(c *Config, l *loop, tokens *tokenMaker) *grpc.Server {
-	s := grpc.NewServer(grpcOptions(c, l.answers)...)
+func newGRPC(c *Config, l *loop, i *inner, tokens *tokenMaker) *grpc.Server {
 	svc := &service{
 		loop:     l,
+		inner:    i,
 		statuses: newStatuses(),
 		edge:     newEdgeErrors(),
 		tokens:   tokens,
 	}
+	s := grpc.NewServer(append(grpcOptions(c, l.answers),
+		grpc.UnaryInterceptor(svc.checkUnary))...)
 	for _, desc := range svc.descriptions() {
 		s.RegisterService(&desc, svc)
 	}
-	grpc_health_v1.RegisterHealthServer(s, newHealth())
+	grpc_health_v1.RegisterHealthServer(s, newHealth(l.log, svc))
+	v3lockpb.RegisterLockServer(s, &lockServer{s: svc})
+	v3electionpb.RegisterElectionServer(s, &electionServer{s: svc})
 	return s
 }
 
 // service answers etcd's methods. It is shared by all RPCs and never changes.
 type service struct {
 	loop     *loop
+	inner    *inner
 	statuses *statuses
 	edge     edgeErrors
 	tokens   *tokenMaker
@@ -92,6 +99,7 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 			HandlerType: (*any)(nil),
 			Streams: []grpc.StreamDesc{
 				s.passing("Range", kv.MethodRange),
+				{StreamName: "RangeStream", Handler: s.rangeStream, ServerStreams: true},
 				s.passing("Put", kv.MethodPut),
 				s.passing("DeleteRange", kv.MethodDeleteRange),
 				s.passing("Txn", kv.MethodTxn),

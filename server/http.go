@@ -1,17 +1,26 @@
-// The HTTP/1 side of both ports: what people, load balancers and tools read with a plain GET.
+// The HTTP/1 side of all ports: what people, load balancers and tools read with a plain GET.
 //
-// Client port: /version, /health, with --enable-pprof /debug/pprof/. Peer port: /version, /members.
+//	client port, or the one of --listen-client-http-urls
+//	                 /version, /health, /livez, /readyz, /metrics, /debug/vars, the JSON gateway
+//	                 below /v3/, with --enable-pprof /debug/pprof/
+//	metrics port     /health, /livez, /readyz, /metrics
+//	peer port        /version, /members
+//
 // Everything else is not found.
 package server
 
 import (
-	"context"
 	"encoding/json"
+	"expvar"
+	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"github.com/detcd/detcd/kv"
@@ -33,18 +42,32 @@ func newHTTP(log *zap.Logger, handler http.Handler) *http.Server {
 	}
 }
 
-// clientHTTP is the handler of the client port.
-func (s *Server) clientHTTP() http.Handler {
+// clientHTTP is the handler of the client port. gateway is nil when it is turned off.
+func (s *Server) clientHTTP(gateway http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/version", s.serveVersion)
-	mux.HandleFunc("/health", s.serveHealth)
-	if s.cfg.EnablePprof {
+	mux.HandleFunc("/debug/vars", s.serveVars)
+	mux.Handle("/metrics", promhttp.Handler())
+	s.addProbes(mux)
+	if gateway != nil {
+		mux.Handle(gatewayPrefix, gateway)
+	}
+	if s.cfg.EnablePprof || s.cfg.LogLevel == "debug" {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
+	return &access{log: s.log, origins: s.cfg.CORS, hosts: s.cfg.HostWhitelist, next: mux}
+}
+
+// metricsHTTP is the handler of the metrics port, which monitoring and the kubelet may reach where
+// clients' traffic is closed to them.
+func (s *Server) metricsHTTP() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.Handler())
+	s.addProbes(mux)
 	return mux
 }
 
@@ -83,47 +106,6 @@ func (s *Server) serveVersion(w http.ResponseWriter, r *http.Request) {
 	s.writeJSON(w, http.StatusOK, v)
 }
 
-// healthJSON is the body of /health.
-type healthJSON struct {
-	Health string `json:"health"`
-	Reason string `json:"reason"`
-}
-
-// serveHealth says whether this member can serve: a leader is known and a read goes through. With
-// serializable=true only the local store is asked.
-func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	if !allowGet(w, r) {
-		return
-	}
-	serializable := r.URL.Query().Get("serializable") == "true"
-	if _, known := s.loop.leads(); !known && !serializable {
-		s.writeJSON(w, http.StatusServiceUnavailable, healthJSON{"false", "RAFT NO LEADER"})
-		return
-	}
-	if code := s.probe(r.Context(), serializable); code != kv.OK {
-		s.writeJSON(w, http.StatusServiceUnavailable,
-			healthJSON{"false", "RANGE ERROR:" + code.Text()})
-		return
-	}
-	s.writeJSON(w, http.StatusOK, healthJSON{"true", ""})
-}
-
-// probe reads one key that nobody writes.
-func (s *Server) probe(ctx context.Context, serializable bool) kv.Code {
-	c := s.loop.calls.take()
-	c.raw = []byte("\x0a\x06health") // RangeRequest.key
-	if serializable {
-		c.raw = append(c.raw, "\x38\x01"...) // RangeRequest.serializable
-	}
-	c.identity = &kv.Identity{Own: true}
-	if !s.loop.do(ctx, kv.MethodRange, c) {
-		return kv.ErrTimeout
-	}
-	code := c.answer.Code
-	s.loop.calls.give(c)
-	return code
-}
-
 // memberJSON is one member in the body of /members, as etcd prints it.
 type memberJSON struct {
 	ID         uint64   `json:"id"`
@@ -149,6 +131,31 @@ func (s *Server) serveMembers(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("X-Etcd-Cluster-ID", strconv.FormatUint(s.loop.cluster, 16))
 	s.writeJSON(w, http.StatusOK, members)
+}
+
+// serveVars prints what the process counts about itself, in the shape of package expvar.
+func (s *Server) serveVars(w http.ResponseWriter, r *http.Request) {
+	if !allowGet(w, r) {
+		return
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	status, err := json.Marshal(s.loop.state.Load().Raft)
+	if err != nil {
+		panic("server: " + err.Error())
+	}
+	vars := []string{
+		fmt.Sprintf("%q: %d", "file_descriptor_limit", limit.Cur),
+		fmt.Sprintf("%q: %s", "raft.status", status),
+	}
+	expvar.Do(func(v expvar.KeyValue) {
+		vars = append(vars, fmt.Sprintf("%q: %s", v.Key, v.Value))
+	})
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	s.write(w, "{\n"+strings.Join(vars, ",\n")+"\n}\n")
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, v any) {

@@ -249,13 +249,7 @@ func (l *loop) shut() {
 // do sends a request through the node and waits for its outcome, on the caller's goroutine. It
 // fills in c.answer. It says false when ctx has ended first; the call is then lost to the caller.
 func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
-	request := &kv.Request{Method: method, Raw: c.raw, Identity: c.identity,
-		Random: randomFor(method)}
-	if code := l.inbox.request(request, c); code != kv.OK {
-		c.answer = kv.Answer{Code: code}
-		return true
-	}
-	if !c.wait(ctx) {
+	if !l.send(ctx, method, c) {
 		return false
 	}
 	if c.granted {
@@ -264,16 +258,32 @@ func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
 	return true
 }
 
-// evaluate runs a granted read and gives its view back. Damage that it meets stops the node.
+// send is do without the reading: what is granted is left to the caller, who owes the view's end.
+func (l *loop) send(ctx context.Context, method kv.Method, c *call) bool {
+	request := &kv.Request{Method: method, Raw: c.raw, Identity: c.identity,
+		Random: randomFor(method)}
+	if code := l.inbox.request(request, c); code != kv.OK {
+		c.answer = kv.Answer{Code: code}
+		return true
+	}
+	return c.wait(ctx)
+}
+
+// evaluate runs a granted read and gives its view back.
 func (l *loop) evaluate(r *kv.Read) kv.Answer {
 	scratch := l.answers.scratch()
 	a := r.Run(scratch)
 	l.answers.giveScratch(scratch)
+	l.reportDamage(&a)
+	l.inbox.viewEnd(r.View)
+	return a
+}
+
+// reportDamage tells the node what a read met; it stops then.
+func (l *loop) reportDamage(a *kv.Answer) {
 	if words := a.Damage(); words != "" {
 		l.inbox.put(kv.Input{Kind: kv.InputDamaged, Damage: words})
 	}
-	l.inbox.viewEnd(r.View)
-	return a
 }
 
 // Answer completes the call that a waits for.
@@ -321,6 +331,17 @@ func (l *loop) Halt(reason string) {
 func (l *loop) leads() (leading, known bool) {
 	s := l.state.Load()
 	return s.Raft.Role == raft.Leader, s.Raft.Leader != 0
+}
+
+// learner says whether this member is known not to vote, as of the last tick.
+func (l *loop) learner() bool {
+	s := l.state.Load()
+	for i := range s.Members {
+		if s.Members[i].ID == s.Raft.ID {
+			return s.Members[i].Learner == kv.LearnerOnly
+		}
+	}
+	return false
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -4,7 +4,9 @@ package server
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -39,21 +41,50 @@ func (s *Server) serveClients() {
 	case <-s.stopServe:
 		return
 	}
-	s.log.Info("ready to serve client requests")
+	s.serveGRPC(s.inner.listener)
+	handler := s.clientHTTP(s.gateway)
 	for _, l := range s.clients {
+		if len(s.clientWeb) > 0 {
+			s.serveGRPC(l)
+			s.logServing("grpc", l)
+			continue
+		}
 		calls := newHandedListener(l.Addr())
 		people := newHandedListener(l.Addr())
 		s.split(newSplitter(s.log, l, route{http2Preface, calls}, route{"", people}))
-		s.serving.Go(func() {
-			if err := s.grpc.Serve(calls); err != nil {
-				s.log.Debug("gRPC server ended", zap.Error(err))
-			}
-		})
-		s.serveHTTP(people, s.clientHTTP())
-		s.log.Info("serving client traffic insecurely; this is strongly discouraged!",
-			zap.String("traffic", "grpc+http"), zap.String("address", l.Addr().String()))
+		s.serveGRPC(calls)
+		s.serveHTTP(people, handler)
+		s.logServing("grpc+http", l)
+	}
+	for _, l := range s.clientWeb {
+		s.serveHTTP(l, handler)
+		s.logServing("http", l)
 	}
 	close(s.served)
+}
+
+// logServing says that a client port is open; the first line is what tools wait for.
+func (s *Server) logServing(traffic string, l net.Listener) {
+	s.log.Info("ready to serve client requests")
+	s.log.Info("serving client traffic insecurely; this is strongly discouraged!",
+		zap.String("traffic", traffic), zap.String("address", l.Addr().String()))
+}
+
+func (s *Server) serveGRPC(l net.Listener) {
+	s.serving.Go(func() {
+		if err := s.grpc.Serve(l); err != nil {
+			s.log.Debug("gRPC server ended", zap.Error(err))
+		}
+	})
+}
+
+// serveMetrics opens the metrics port, before the member is ready: whoever waits for that asks
+// there.
+func (s *Server) serveMetrics() {
+	for _, l := range s.metricsIn {
+		s.serveHTTP(l, s.metricsHTTP())
+		s.log.Info("serving metrics", zap.String("address", l.Addr().String()))
+	}
 }
 
 func (s *Server) split(sp *splitter) {
@@ -61,7 +92,7 @@ func (s *Server) split(sp *splitter) {
 	s.serving.Go(sp.serve)
 }
 
-func (s *Server) serveHTTP(l *handedListener, handler http.Handler) {
+func (s *Server) serveHTTP(l net.Listener, handler http.Handler) {
 	server := newHTTP(s.log, handler)
 	s.https = append(s.https, server)
 	s.serving.Go(func() {
@@ -95,6 +126,7 @@ func (s *Server) handOver() {
 	if isClosed(s.loop.halted) || !s.leading() {
 		return
 	}
+	s.log.Info("leadership transfer starting")
 	s.loop.inbox.put(kv.Input{Kind: kv.InputLeave})
 	limit := time.NewTimer(time.Duration(s.cfg.ElectionMillis) * time.Millisecond)
 	defer limit.Stop()
@@ -115,9 +147,10 @@ func (s *Server) handOver() {
 
 // drainClients waits for running RPCs, as long as a request may take.
 func (s *Server) drainClients() {
-	for _, l := range s.clients {
+	for _, l := range slices.Concat(s.clients, s.clientWeb) {
 		_ = l.Close()
 	}
+	s.inner.stop()
 	done := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -139,7 +172,7 @@ func (s *Server) drainClients() {
 
 // release gives back whatever has been opened so far.
 func (s *Server) release() {
-	for _, l := range append(s.clients, s.peerIn...) {
+	for _, l := range slices.Concat(s.clients, s.clientWeb, s.metricsIn, s.peerIn) {
 		_ = l.Close()
 	}
 	for _, sp := range s.splitters {
@@ -150,6 +183,11 @@ func (s *Server) release() {
 	for _, h := range s.https {
 		if err := h.Shutdown(ctx); err != nil {
 			_ = h.Close()
+		}
+	}
+	if s.inner != nil {
+		if err := s.inner.close(); err != nil {
+			s.log.Debug("failed to close the inner connection", zap.Error(err))
 		}
 	}
 	for _, l := range s.peerConns {

@@ -36,10 +36,14 @@ type Server struct {
 	disk   *osdisk.Disk
 	loop   *loop
 
-	peers   *peers
-	grpc    *grpc.Server
-	clients []net.Listener
-	peerIn  []net.Listener
+	peers     *peers
+	grpc      *grpc.Server
+	inner     *inner
+	gateway   http.Handler // nil when it is turned off
+	clients   []net.Listener
+	clientWeb []net.Listener // HTTP for clients, if it has ports of its own
+	metricsIn []net.Listener
+	peerIn    []net.Listener
 
 	splitters []*splitter
 	https     []*http.Server
@@ -103,12 +107,22 @@ func (s *Server) open() error {
 		return err
 	}
 	s.peers = newPeers(s.log, start.identity, s.loop.inbox, &nodeConfig.Limits)
-	s.grpc = newGRPC(&s.cfg, s.loop, tokens)
+	if s.inner, err = newInner(); err != nil {
+		return err
+	}
+	if s.cfg.EnableGRPCGateway {
+		if s.gateway, err = newGateway(s.log, s.inner); err != nil {
+			return err
+		}
+	}
+	s.grpc = newGRPC(&s.cfg, s.loop, s.inner, tokens)
 	s.loop.publishFirst(node)
 	go s.loop.run(node, s.disk, s.peers)
 	go s.measureSpace()
 	s.servePeers()
+	s.serveMetrics()
 	go s.serveClients()
+	s.logOpen(&nodeConfig)
 	return nil
 }
 
@@ -118,7 +132,13 @@ func (s *Server) listen() error {
 	if s.peerIn, err = listenAll(s.cfg.PeerListeners, s.cfg.ListenPeerURLs); err != nil {
 		return err
 	}
-	s.clients, err = listenAll(s.cfg.ClientListeners, s.cfg.ListenClientURLs)
+	if s.clients, err = listenAll(s.cfg.ClientListeners, s.cfg.ListenClientURLs); err != nil {
+		return err
+	}
+	if s.clientWeb, err = listenAll(nil, s.cfg.ListenClientHTTPURLs); err != nil {
+		return err
+	}
+	s.metricsIn, err = listenAll(nil, s.cfg.ListenMetricsURLs)
 	return err
 }
 
@@ -273,6 +293,18 @@ func (s *Server) logStart(n *kv.Config) {
 	}
 }
 
+// logOpen says that the member runs; whether it serves is another line.
+func (s *Server) logOpen(n *kv.Config) {
+	s.log.Info("now serving peer/client/metrics",
+		zap.Stringer("local-member-id", n.Member),
+		zap.Strings("initial-advertise-peer-urls", s.cfg.AdvertisePeerURLs.StringSlice()),
+		zap.Strings("listen-peer-urls", addresses(s.peerIn)),
+		zap.Strings("advertise-client-urls", s.cfg.AdvertiseClientURLs.StringSlice()),
+		zap.Strings("listen-client-urls", addresses(s.clients)),
+		zap.Strings("listen-client-http-urls", addresses(s.clientWeb)),
+		zap.Strings("listen-metrics-urls", addresses(s.metricsIn)))
+}
+
 func addresses(listeners []net.Listener) []string {
 	var out []string
 	for _, l := range listeners {
@@ -301,6 +333,18 @@ func (s *Server) ClientAddrs() []string {
 		out = append(out, l.Addr().String())
 	}
 	return out
+}
+
+// WebAddrs are the addresses of clients' HTTP and of the metrics, where they have ports of their
+// own.
+func (s *Server) WebAddrs() (clients, metrics []string) {
+	for _, l := range s.clientWeb {
+		clients = append(clients, l.Addr().String())
+	}
+	for _, l := range s.metricsIn {
+		metrics = append(metrics, l.Addr().String())
+	}
+	return clients, metrics
 }
 
 // leading says whether this member leads a cluster that has others.

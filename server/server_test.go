@@ -195,7 +195,6 @@ func TestErrorsHaveEtcdsCodeAndText(t *testing.T) {
 	maintenance, clusters := pb.NewMaintenanceClient(cc), pb.NewClusterClient(cc)
 	_, moveErr := maintenance.MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: 5})
 	_, addErr := clusters.MemberAdd(ctx, &pb.MemberAddRequest{})
-	_, leaseErr := pb.NewLeaseClient(cc).LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 5})
 	for _, e := range []struct {
 		err  error
 		code codes.Code
@@ -219,7 +218,6 @@ func TestErrorsHaveEtcdsCodeAndText(t *testing.T) {
 		{moveErr, codes.FailedPrecondition, "etcdserver: bad leader transferee"},
 		{addErr, codes.Unimplemented,
 			"unknown method MemberAdd for service etcdserverpb.Cluster"},
-		{leaseErr, codes.Unimplemented, "unknown service etcdserverpb.Lease"},
 	} {
 		require.Equal(t, e.code, status.Code(e.err), "%v", e.err)
 		require.Equal(t, e.text, status.Convert(e.err).Message())

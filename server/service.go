@@ -75,6 +75,25 @@ func (s *service) checkMetadata(ctx context.Context) error {
 	return nil
 }
 
+// checkCaller is what every call passes that does not go to the node: a learner serves none of
+// them, and the metadata must be in order.
+func (s *service) checkCaller(ctx context.Context) error {
+	if s.loop.learner() {
+		return s.statuses[kv.ErrNotLearner]
+	}
+	return s.checkMetadata(ctx)
+}
+
+// checkUnary checks the callers of the services whose handlers are generated: health, locks,
+// elections. All other methods are streams to gRPC, and check by themselves.
+func (s *service) checkUnary(ctx context.Context, request any, _ *grpc.UnaryServerInfo,
+	handler grpc.UnaryHandler) (any, error) {
+	if err := s.checkCaller(ctx); err != nil {
+		return nil, err
+	}
+	return handler(ctx, request)
+}
+
 // alarm answers the listing of alarms, which health checks ask for. No alarm exists yet; raising
 // one by hand is refused.
 func (s *service) alarm(_ any, stream grpc.ServerStream) error {

@@ -46,8 +46,6 @@ func parkedStorageFlags() []parkedFlag {
 		{name: "max-wals", kind: uintFlag, preset: "5"},
 		{name: "initial-election-tick-advance", kind: boolFlag, preset: "true"},
 		{name: "pre-vote", kind: boolFlag, preset: "true"},
-		{name: "listen-client-http-urls"},
-		{name: "listen-metrics-urls"},
 		{name: "socket-reuse-port", kind: boolFlag, preset: "false"},
 		{name: "socket-reuse-address", kind: boolFlag, preset: "false"},
 		// Those describe etcd's B+tree file, which does not exist here: any value is satisfied.
@@ -112,8 +110,6 @@ func parkedSecurityFlags() []parkedFlag {
 		{name: "cipher-suites"},
 		{name: "tls-min-version", preset: "TLS1.2"},
 		{name: "tls-max-version"},
-		{name: "cors", preset: "*"},
-		{name: "host-whitelist", preset: "*"},
 	}
 }
 
@@ -126,7 +122,6 @@ func parkedOperationFlags() []parkedFlag {
 		{name: "warning-apply-duration", kind: durationFlag, preset: "100ms"},
 		{name: "warning-unary-request-duration", kind: durationFlag, preset: "300ms"},
 		{name: "metrics", preset: "basic"},
-		{name: "enable-grpc-gateway", kind: boolFlag, preset: "true", harmless: []string{"false"}},
 		{name: "enable-distributed-tracing", kind: boolFlag, preset: "false"},
 		{name: "distributed-tracing-address", preset: "localhost:4317"},
 		{name: "distributed-tracing-service-name", preset: "etcd"},

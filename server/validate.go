@@ -23,9 +23,18 @@ func (c *Config) Validate() error {
 	if err := c.validateLogging(); err != nil {
 		return err
 	}
-	for _, urls := range []types.URLs{c.ListenPeerURLs, c.ListenClientURLs} {
+	for _, urls := range []types.URLs{c.ListenPeerURLs, c.ListenClientURLs, c.ListenClientHTTPURLs,
+		c.ListenMetricsURLs} {
 		if err := checkBindable(urls); err != nil {
 			return err
+		}
+	}
+	for i := range c.ListenClientHTTPURLs {
+		for j := range c.ListenClientURLs {
+			if u := c.ListenClientHTTPURLs[i].String(); u == c.ListenClientURLs[j].String() {
+				return fmt.Errorf("cannot bind both --listen-client-urls and "+
+					"--listen-client-http-urls on the same url %s", u)
+			}
 		}
 	}
 	if err := c.validatePlaintext(); err != nil {
@@ -91,7 +100,8 @@ func checkBindable(urls types.URLs) error {
 
 // validatePlaintext refuses URLs that promise what the listeners cannot keep yet.
 func (c *Config) validatePlaintext() error {
-	listen := slices.Concat(c.ListenPeerURLs, c.ListenClientURLs)
+	listen := slices.Concat(c.ListenPeerURLs, c.ListenClientURLs, c.ListenClientHTTPURLs,
+		c.ListenMetricsURLs)
 	for _, urls := range []types.URLs{listen, c.AdvertisePeerURLs, c.AdvertiseClientURLs} {
 		for i := range urls {
 			if s := urls[i].Scheme; s != "http" {

@@ -210,8 +210,8 @@ func (c *client) attempt(k *call, member int) {
 // readOnly says whether asking twice is harmless.
 func (k *call) readOnly() bool {
 	switch k.request.method {
-	case kv.MethodRange, kv.MethodHashKV, kv.MethodMemberList, kv.MethodStatus,
-		kv.MethodLeaseKeepAlive, kv.MethodLeaseTimeToLive, kv.MethodLeaseLeases:
+	case kv.MethodRange, kv.MethodRangeStream, kv.MethodHashKV, kv.MethodMemberList,
+		kv.MethodStatus, kv.MethodLeaseKeepAlive, kv.MethodLeaseTimeToLive, kv.MethodLeaseLeases:
 		return true
 	}
 	return k.request.modelled.Txn != nil && k.request.modelled.ReadOnly()

@@ -28,6 +28,7 @@ const (
 	entityConn
 	entityAuth
 	entityPassword
+	entityStream
 )
 
 // die is the keyed stream of one entity.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/netsim"
 	"github.com/detcd/detcd/raft"
@@ -87,6 +89,7 @@ func (w *world) respond(m *member, o owed, r *reply) {
 
 // settle removes a token from those that wait.
 func (m *member) settle(t kv.Token) (owed, bool) {
+	m.resuming = slices.DeleteFunc(m.resuming, func(s *openStream) bool { return s.token == t })
 	for i, o := range m.waiting {
 		if o.token == t {
 			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
@@ -104,8 +107,12 @@ func (m *member) Read(r kv.Read) {
 	w := m.world
 	w.counts.Reads++
 	d := newDie(w.plan.Seed, entityRead, uint64(w.counts.Reads))
+	g := grantedRead{read: r, run: m.run}
+	if r.Streams() {
+		g.stream = m.streamOf(&r)
+	}
 	w.schedule(event{at: w.now + d.below(w.plan.ReadDelay), kind: eventRead, node: uint8(m.index),
-		slot: w.reads.put(grantedRead{read: r, run: m.run})})
+		slot: w.reads.put(g)})
 }
 
 // evaluate runs a read on the view that it was granted, and gives the view back.
@@ -119,22 +126,36 @@ func (m *member) evaluate(e *event) {
 	if g.run != m.run || m.life != up {
 		return
 	}
+	if g.stream != nil {
+		m.stream(g)
+		return
+	}
 	var a kv.Answer
 	if failed := guard(func() { a = g.read.Run(&w.scratch) }); failed != "" {
 		w.fail(OraclePanic, "member %d: panic in a read: %s", m.index, failed)
 		return
 	}
-	if words := a.Damage(); words != "" {
-		if !m.damaged {
-			w.fail(OraclePanic, "member %d: a read finds damage without a fault that explains "+
-				"it: %s", m.index, words)
-			return
-		}
-		m.metDamage = true
-		m.input(kv.Input{Kind: kv.InputDamaged, Damage: words})
+	if !m.reportDamage(&a) {
+		return
 	}
 	m.reply(&a, g.read.Applied(), g.read.Applied())
 	m.input(kv.Input{Kind: kv.InputViewEnd, View: g.read.View})
+}
+
+// reportDamage tells the node what a read met, if a fault explains it.
+func (m *member) reportDamage(a *kv.Answer) bool {
+	words := a.Damage()
+	if words == "" {
+		return true
+	}
+	if !m.damaged {
+		m.world.fail(OraclePanic, "member %d: a read finds damage without a fault that explains "+
+			"it: %s", m.index, words)
+		return false
+	}
+	m.metDamage = true
+	m.input(kv.Input{Kind: kv.InputDamaged, Damage: words})
+	return true
 }
 
 // Note implements kv.Edge.

@@ -48,6 +48,8 @@ type member struct {
 	before, learned raft.Index
 	judged          uint64 // the turn that the oracles have looked at last
 	conduct         conduct
+	// resuming are the range streams that wait for a view.
+	resuming []*openStream
 	// damaged says that stored bytes were altered by a fault, or could not be read, which excuses a
 	// refusal or a halt. liar says that the disk has reported as durable what it did not keep: then
 	// nothing that the member lacks is its own mistake, and what lacks something counts as lost.

@@ -46,8 +46,9 @@ type Counts struct {
 	TornSectors, LostSectors, LostNames               uint64
 	Requests, Calls, Answered, Refused, Lost, Commits uint64
 	Elections, Offers, Installs                       uint64
-	Recovery                                          int64 // longest time to recover, nanoseconds
-	Virtual                                           int64 // length of the run, nanoseconds
+	Chunks, Resumed                                   uint64 // of range streams
+	Recovery                                          int64  // longest time to recover, nanoseconds
+	Virtual                                           int64  // length of the run, nanoseconds
 	Undecided                                         uint64
 	WatchResponses, WatchEvents, BrokenStreams        uint64
 	Passwords                                         uint64

@@ -273,6 +273,7 @@ func (m *member) stop(p power) {
 		w.respond(m, o, &reply{broken: broken, member: m.index})
 	}
 	m.waiting = m.waiting[:0]
+	m.resuming = nil
 }
 
 // scheduleRestart lets the process start at a time, or later if it has to stay down longer anyway.

@@ -113,6 +113,9 @@ func (a *author) draw() request {
 		r.modelled.Put = a.put(s)
 	case shapeGet, shapeList, shapeListOptions, shapeListOld, shapeSerializable:
 		r.modelled.Range = a.list(s)
+		if a.die.chance(150_000) {
+			return a.streamed(r)
+		}
 	case shapeDelete, shapeDeleteRange:
 		r.modelled.DeleteRange = a.delete(s)
 	case shapeUpdate, shapeCreate:

@@ -70,8 +70,9 @@ const (
 
 // grantedRead is a read that a member handed out and that is evaluated later.
 type grantedRead struct {
-	read kv.Read
-	run  uint32 // of the member's process
+	read   kv.Read
+	run    uint32      // of the member's process
+	stream *openStream // nil for a plain read
 }
 
 func newWorld(plan *Plan, options *Options) *world {
