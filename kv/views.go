@@ -38,6 +38,7 @@ type Read struct {
 	raw     []byte
 	header  Header
 	applied raft.Index // of the view
+	state   []byte     // the replicated state, for a backup only
 }
 
 // Applied is the index whose state the read sees, for observers.

@@ -143,6 +143,8 @@ type member struct {
 	// watched are the responses of watch streams, by stream, and what each was charged.
 	watched map[watch.StreamID][]watchSeen
 	held    []PasswordJob // kept back, unless it is nil
+	// backups are granted snapshot reads; whoever takes one ends its view.
+	backups []Read
 }
 
 type world struct {
@@ -172,6 +174,10 @@ func (m *member) Send(msg raft.Message) {
 func (m *member) Answer(a Answer) { m.world.answers[a.Token] = a }
 
 func (m *member) Read(r Read) {
+	if r.method == MethodSnapshot {
+		m.backups = append(m.backups, r)
+		return
+	}
 	a := r.Run(&mvcc.Scratch{})
 	if words := a.Damage(); words != "" {
 		m.inbox = append(m.inbox, Input{Kind: InputDamaged, Damage: words})
