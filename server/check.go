@@ -1,0 +1,75 @@
+// Looking at a data directory while no server runs on it.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/diskio/osdisk"
+	"github.com/detcd/detcd/kv"
+)
+
+// CheckedDataDir is what a data directory without damage holds.
+type CheckedDataDir struct {
+	Cluster   string `json:"clusterId"` // hexadecimal
+	Member    string `json:"memberId"`
+	Revision  int64  `json:"revision"`
+	Compacted int64  `json:"compactRevision"` // -1: never
+	Applied   uint64 `json:"appliedIndex"`    // of the newest checkpoint
+	Keys      int64  `json:"keys"`
+	Bytes     int64  `json:"bytes"` // of data and log
+}
+
+// KnownDataDir says whether a directory is a data directory of detcd; the error says what it is
+// instead.
+func KnownDataDir(dir string) error {
+	_, err := knownDataDir(dir)
+	return err
+}
+
+func knownDataDir(dir string) (identity, error) {
+	if err := refuseEtcd(dir); err != nil {
+		return identity{}, err
+	}
+	id, err := readIdentity(dir)
+	if errors.Is(err, errFresh) {
+		return id, fmt.Errorf("%s is no data directory: nobody lives there", dir)
+	}
+	return id, err
+}
+
+// CheckDataDir reads all of a stopped member's files, verifies what they say of each other, and
+// changes nothing. The error names the file, the place and the damage.
+func CheckDataDir(dir string) (found CheckedDataDir, err error) {
+	id, err := knownDataDir(dir)
+	if err != nil {
+		return found, err
+	}
+	unlock, err := osdisk.Lock(dir)
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	disk, err := osdisk.Open(filepath.Join(dir, memberDir), osdisk.Options{},
+		func(diskio.Completion) {})
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	asked := &Server{cfg: DefaultConfig()}
+	node, err := kv.Open(asked.nodeConfig(&bootstrap{identity: id}), disk)
+	if err != nil {
+		return found, err
+	}
+	if err := node.Check(); err != nil {
+		return found, err
+	}
+	s := node.State()
+	return CheckedDataDir{
+		Cluster: fmt.Sprintf("%x", id.cluster), Member: fmt.Sprintf("%x", uint64(id.member)),
+		Revision: int64(s.Revision), Compacted: int64(s.Compacted), Applied: uint64(s.Applied),
+		Keys: s.Keys, Bytes: s.FileBytes + s.LogBytes,
+	}, nil
+}
