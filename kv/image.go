@@ -9,8 +9,10 @@ package kv
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
+	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 )
@@ -59,8 +61,14 @@ type NamedImage struct {
 
 // image is the state as an Image; at and term are the entry's.
 func (s *replicated) image(at raft.Index, term raft.Term) Image {
-	return Image{Applied: at, Term: term, Config: s.config, Version: s.version,
+	im := Image{Applied: at, Term: term, Config: s.config, Version: s.version,
 		Members: s.members, Removed: s.removed}
+	s.leases.Visit(math.MinInt64, func(l lease.Lease) bool {
+		im.Leases = append(im.Leases, LeaseImage{ID: int64(l.ID), TTL: int64(l.TTL),
+			Remaining: int64(l.Remaining)})
+		return true
+	})
+	return im
 }
 
 // DecodeImage reads a state file's content.
@@ -75,8 +83,15 @@ func DecodeImage(state []byte, at raft.Index, term raft.Term) (Image, error) {
 // founded is the state of a new cluster with these members and im's data. Restored alike by all of
 // them, it is equal on all.
 func (im *Image) founded(members []Member) (replicated, error) {
-	var s replicated
+	s := replicated{leases: lease.NewTable()}
 	s.found(members)
+	for _, l := range im.Leases {
+		if l.ID == 0 || l.TTL < 1 || l.TTL > int64(lease.MaxTTL) || s.leases.Has(lease.ID(l.ID)) {
+			return s, fmt.Errorf("kv: lease %x with a time to live of %d s cannot be", l.ID, l.TTL)
+		}
+		s.leases.Grant(lease.Lease{ID: lease.ID(l.ID), TTL: lease.Seconds(l.TTL),
+			Remaining: lease.Seconds(min(max(l.Remaining, 0), l.TTL))})
+	}
 	s.digest = digestOf(s.encode())
 	return s, nil
 }

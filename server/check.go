@@ -29,21 +29,21 @@ func KnownDataDir(dir string) error {
 	return err
 }
 
-func knownDataDir(dir string) (identity, error) {
+func knownDataDir(dir string) (resident, error) {
 	if err := refuseEtcd(dir); err != nil {
-		return identity{}, err
+		return resident{}, err
 	}
-	id, err := readIdentity(dir)
+	lives, err := readIdentity(dir)
 	if errors.Is(err, errFresh) {
-		return id, fmt.Errorf("%s is no data directory: nobody lives there", dir)
+		return lives, fmt.Errorf("%s is no data directory: nobody lives there", dir)
 	}
-	return id, err
+	return lives, err
 }
 
 // CheckDataDir reads all of a stopped member's files, verifies what they say of each other, and
 // changes nothing. The error names the file, the place and the damage.
 func CheckDataDir(dir string) (found CheckedDataDir, err error) {
-	id, err := knownDataDir(dir)
+	lives, err := knownDataDir(dir)
 	if err != nil {
 		return found, err
 	}
@@ -59,7 +59,7 @@ func CheckDataDir(dir string) (found CheckedDataDir, err error) {
 	}
 	defer func() { err = errors.Join(err, disk.Close()) }()
 	asked := &Server{cfg: DefaultConfig()}
-	node, err := kv.Open(asked.nodeConfig(&bootstrap{identity: id}), disk)
+	node, err := kv.Open(asked.nodeConfig(&bootstrap{resident: lives}), disk)
 	if err != nil {
 		return found, err
 	}
@@ -68,7 +68,8 @@ func CheckDataDir(dir string) (found CheckedDataDir, err error) {
 	}
 	s := node.State()
 	return CheckedDataDir{
-		Cluster: fmt.Sprintf("%x", id.cluster), Member: fmt.Sprintf("%x", uint64(id.member)),
+		Cluster:  fmt.Sprintf("%x", lives.identity.cluster),
+		Member:   fmt.Sprintf("%x", uint64(lives.identity.member)),
 		Revision: int64(s.Revision), Compacted: int64(s.Compacted), Applied: uint64(s.Applied),
 		Keys: s.Keys, Bytes: s.FileBytes + s.LogBytes,
 	}, nil

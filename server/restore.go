@@ -109,7 +109,7 @@ func (r *RestoreConfig) fill(b *bootstrap, dir string, file *backup.File) (err e
 	if err := writeStore(root, &f, file); err != nil {
 		return err
 	}
-	return writeIdentity(dir, b.identity)
+	return writeIdentity(dir, settleIn(b.identity))
 }
 
 // writeStore writes the files of the engine and waits until they are durable.

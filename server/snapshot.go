@@ -53,6 +53,9 @@ func (s *service) snapshot(_ any, stream grpc.ServerStream) error {
 		sent: make(chan struct{}, 1), done: make(chan error, 1)}
 	go func() {
 		err := sending.run(&read, s.loop.log)
+		if damage := sending.damage; damage != "" {
+			s.loop.inbox.put(kv.Input{Kind: kv.InputDamaged, Damage: damage})
+		}
 		s.loop.inbox.viewEnd(read.View)
 		sending.done <- err
 	}()
@@ -83,7 +86,8 @@ type snapshotStream struct {
 	stall  time.Duration
 	sum    hash.Hash
 	total  int64
-	passed int64 // bytes of the database
+	passed int64  // bytes of the database
+	damage string // what the node has to be told of its disk
 	sent   chan struct{}
 	done   chan error
 }
@@ -146,6 +150,7 @@ func (s *snapshotStream) fail(log *zap.Logger, err error) error {
 	if _, known := status.FromError(err); known {
 		return err
 	}
+	s.damage = err.Error()
 	return status.Error(codes.DataLoss, kv.ErrDamaged.Text())
 }
 
