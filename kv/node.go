@@ -195,6 +195,8 @@ type Node struct {
 	ignored string
 	// early holds requests that came before the node was running.
 	early []Request
+	// backups holds requests for one while an entry is half applied.
+	backups []readRequest
 
 	out      *Effects    // the effects of the step that runs; nil between steps
 	raftOut  raft.Output // reused

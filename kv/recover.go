@@ -13,7 +13,6 @@ package kv
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/kv/auth"
@@ -50,11 +49,7 @@ const (
 // Nothing is written: what must be is in the effects of the first step.
 func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	n := &Node{cfg: cfg, disk: disk, state: replicated{leases: lease.NewTable()}}
-	store, loaded, err := mvcc.Open(disk, mvcc.Options{
-		Dir: dataDir, SegmentBytes: cfg.Limits.DataSegmentBytes,
-		StepBytes:  int64(cfg.Limits.ChunkBytes),
-		CacheBytes: cfg.Limits.CacheBytes, TicketBase: ticketStore,
-	})
+	store, loaded, err := mvcc.Open(disk, storeOptions(&cfg.Limits))
 	if err != nil {
 		return nil, fmt.Errorf("kv: open the data of member %s: %w", cfg.Member, err)
 	}
@@ -99,17 +94,7 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 func (n *Node) bootstrap() {
 	n.applied, n.appliedTerm = bootstrapIndex, bootstrapTerm
 	n.state.auth = auth.New()
-	for _, m := range n.cfg.Members {
-		m.Name, m.ClientURLs = "", nil
-		n.state.setMember(m)
-		if m.Learner == LearnerOnly {
-			n.state.config.Learners = append(n.state.config.Learners, m.ID)
-		} else {
-			n.state.config.Voters = append(n.state.config.Voters, m.ID)
-		}
-	}
-	slices.Sort(n.state.config.Voters)
-	slices.Sort(n.state.config.Learners)
+	n.state.found(n.cfg.Members)
 	n.store.StartCheckpoint(n.checkpoint())
 	n.restartLog(raft.HardState{})
 }

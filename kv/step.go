@@ -188,6 +188,8 @@ func (n *Node) request(r *Request) {
 		n.write(r)
 	case MethodUserAdd, MethodUserChangePassword:
 		n.hashPassword(r)
+	case MethodSnapshot:
+		n.snapshotRequest(r)
 	case MethodStatus:
 		n.answer(r.Token, OK, n.statusBody(), 0)
 	case MethodDefragment:
@@ -205,7 +207,7 @@ func (n *Node) request(r *Request) {
 // servedByLearner says whether a member that does not vote answers a request.
 func servedByLearner(r *Request) bool {
 	var req rangeRequest
-	return r.Method == MethodStatus ||
+	return r.Method == MethodStatus || r.Method == MethodSnapshot ||
 		r.Method == MethodRange && parseRange(r.Raw, &req) == nil && req.serializable
 }
 
@@ -350,6 +352,7 @@ func (n *Node) advance() {
 		n.leadLeases()
 		n.serveReads()
 		n.advanceListings()
+		n.grantBackups()
 		n.compactLog()
 	}
 	if n.phase == halted {

@@ -39,6 +39,7 @@ type Read struct {
 	header  Header
 	applied raft.Index // of the view
 	chunk   int        // bytes of records in one chunk of a stream
+	state   []byte     // the replicated state, for a backup only
 }
 
 // Applied is the index whose state the read sees, for observers.

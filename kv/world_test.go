@@ -143,6 +143,8 @@ type member struct {
 	// watched are the responses of watch streams, by stream, and what each was charged.
 	watched map[watch.StreamID][]watchSeen
 	held    []PasswordJob // kept back, unless it is nil
+	// backups are granted snapshot reads; whoever takes one ends its view.
+	backups []Read
 }
 
 type world struct {
@@ -175,6 +177,10 @@ func (m *member) Answer(a Answer) { m.world.answers[a.Token] = a }
 func (m *member) Read(r Read) {
 	if r.Streams() {
 		m.world.streams = append(m.world.streams, r)
+		return
+	}
+	if r.method == MethodSnapshot {
+		m.backups = append(m.backups, r)
 		return
 	}
 	a := r.Run(&mvcc.Scratch{})

@@ -29,6 +29,11 @@ type Options struct {
 	BlockKeys    int // keys in a block of the index, 0 for the default; tests want few
 }
 
+func (o *Options) log() revlog.Options {
+	return revlog.Options{Dir: o.Dir, SegmentBytes: o.SegmentBytes, StepBytes: o.StepBytes,
+		CacheBytes: o.CacheBytes, TicketBase: o.TicketBase}
+}
+
 // Checkpoint is what a manifest generation covers, chosen by the caller.
 type Checkpoint struct {
 	Applied uint64 // raft index up to which everything is in it
@@ -81,13 +86,7 @@ type Engine struct {
 // files are kept for other reasons (see package revlog). A manifest that was never completed has
 // another name, and is no manifest.
 func Open(disk diskio.Reader, opt Options) (*Engine, Loaded, error) {
-	log, found, err := revlog.Open(disk, revlog.Options{
-		Dir:          opt.Dir,
-		SegmentBytes: opt.SegmentBytes,
-		StepBytes:    opt.StepBytes,
-		CacheBytes:   opt.CacheBytes,
-		TicketBase:   opt.TicketBase,
-	})
+	log, found, err := revlog.Open(disk, opt.log())
 	if err != nil {
 		return nil, Loaded{}, fmt.Errorf("mvcc: open: %w", err)
 	}

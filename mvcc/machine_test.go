@@ -241,6 +241,7 @@ func (p *pair) readView(t *rapid.T) {
 	if q.Lists() {
 		p.compare(t, want, wantErr, q, listAll(t, v.view))
 	}
+	requireHistory(t, v)
 	rev := mvcc.Revision(rapid.Int64Range(0, int64(v.twin.Revision())+1).Draw(t, "hash revision"))
 	wantHash, wantErr := v.twin.Hash(rev)
 	hash, _, err := v.view.Hash(rev)

@@ -196,6 +196,7 @@ func TestEngineMatchesItsTwin(t *testing.T) {
 			"checkpoint": p.checkpoints,
 			"restart":    p.restarts,
 			"ship":       p.ships,
+			"import":     p.imports,
 			"":           p.check,
 		})
 	})

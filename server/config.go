@@ -29,6 +29,8 @@ const (
 	// Version is the etcd release whose API and behaviour this server offers. Clients (Kubernetes
 	// among them) compare it as a plain semantic version.
 	Version = "3.7.1"
+	// APIVersion is the version of the API that tools name.
+	APIVersion = "3.7"
 
 	maxElectionMillis   = 50000
 	defaultQuotaBytes   = 2 << 30

@@ -55,7 +55,9 @@ func refuseEtcd(dir string) error {
 		_, err := os.Lstat(path)
 		if err == nil {
 			return fmt.Errorf("%s is a data directory of etcd itself (it holds %s): detcd does "+
-				"not read it in place; `detcdutl migrate` is what will convert it", dir, path)
+				"not read it in place; stop etcd, and `detcdutl snapshot restore` makes a data "+
+				"directory of %s with --skip-hash-check", dir, path, filepath.Join(dir, memberDir,
+				"snap", "db"))
 		}
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return err

@@ -132,6 +132,7 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 				s.passing("MoveLeader", kv.MethodMoveLeader),
 				s.passing("Defragment", kv.MethodDefragment),
 				{StreamName: "Alarm", Handler: s.alarm},
+				{StreamName: "Snapshot", Handler: s.snapshot, ServerStreams: true},
 			},
 			Metadata: "rpc.proto",
 		},

@@ -211,7 +211,8 @@ func (c *client) attempt(k *call, member int) {
 func (k *call) readOnly() bool {
 	switch k.request.method {
 	case kv.MethodRange, kv.MethodRangeStream, kv.MethodHashKV, kv.MethodMemberList,
-		kv.MethodStatus, kv.MethodLeaseKeepAlive, kv.MethodLeaseTimeToLive, kv.MethodLeaseLeases:
+		kv.MethodStatus, kv.MethodLeaseKeepAlive, kv.MethodLeaseTimeToLive, kv.MethodLeaseLeases,
+		kv.MethodSnapshot:
 		return true
 	}
 	return k.request.modelled.Txn != nil && k.request.modelled.ReadOnly()
@@ -253,7 +254,7 @@ func (c *client) answered(k *call, r *reply) {
 	if r.code == kv.OK {
 		err := k.decode(r.body)
 		switch k.request.method {
-		case kv.MethodHashKV:
+		case kv.MethodHashKV, kv.MethodSnapshot:
 			err = c.world.hashed(r.member, r.body)
 		case kv.MethodAuthenticate:
 			var res pb.AuthenticateResponse

@@ -131,7 +131,14 @@ func (m *member) evaluate(e *event) {
 		return
 	}
 	var a kv.Answer
-	if failed := guard(func() { a = g.read.Run(&w.scratch) }); failed != "" {
+	failed := guard(func() {
+		if g.read.IsBackup() {
+			a = w.backup(m, &g.read)
+		} else {
+			a = g.read.Run(&w.scratch)
+		}
+	})
+	if failed != "" {
 		w.fail(OraclePanic, "member %d: panic in a read: %s", m.index, failed)
 		return
 	}

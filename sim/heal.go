@@ -194,7 +194,7 @@ func (w *world) situation() string {
 }
 
 // beginReading plans the final requests: one write through every live member, then everything read
-// from each, then the hash of each.
+// from each, then the hash and a backup of each.
 func (w *world) beginReading() {
 	h := &w.heal
 	h.since, h.deadline = w.now, w.now+w.bound()
@@ -235,7 +235,8 @@ func (w *world) beginReading() {
 	for _, m := range w.members {
 		if m.life == up {
 			h.steps = append(h.steps, finalStep{member: m.index,
-				request: request{method: kv.MethodHashKV, raw: raw}})
+				request: request{method: kv.MethodHashKV, raw: raw}},
+				finalStep{member: m.index, request: request{method: kv.MethodSnapshot}})
 		}
 	}
 	if h.phase == reading && w.plan.Ending == EmptyEnding {

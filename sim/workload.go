@@ -49,6 +49,7 @@ const (
 	shapeTimeToLive
 	shapeRevoke
 	shapeLeases
+	shapeBackup
 	numShapes
 )
 
@@ -61,6 +62,7 @@ func generateMix(d *die) Mix {
 		shapeCompact: 2, shapeHash: 1, shapeMembers: 1, shapeStatus: 1, shapeBad: 1,
 		shapeGrant: 4, shapeLeasePut: 8, shapeKeepAlive: 8, shapeTimeToLive: 3, shapeRevoke: 1,
 		shapeLeases: 1,
+		shapeBackup: 1,
 	}
 	switch d.below(4) {
 	case 0:
@@ -185,6 +187,8 @@ func (a *author) unmodelled(s shape) request {
 		return request{method: kv.MethodHashKV, raw: raw}
 	case shapeMembers:
 		return request{method: kv.MethodMemberList}
+	case shapeBackup:
+		return request{method: kv.MethodSnapshot}
 	}
 	return request{method: kv.MethodStatus}
 }
