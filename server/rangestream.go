@@ -37,16 +37,17 @@ func (s *service) rangeStream(_ any, stream grpc.ServerStream) error {
 	}
 	identity := s.identity(ctx)
 	c.identity = identity
-	read, err := s.takeView(ctx, c)
+	read, err := s.takeView(ctx, kv.MethodRangeStream, c)
 	if err != nil {
 		return err
 	}
 	return s.sendChunks(stream, read.Stream(), identity)
 }
 
-// takeView has c's request granted a view. The call is used up.
-func (s *service) takeView(ctx context.Context, c *call) (*kv.Read, error) {
-	if !s.loop.send(ctx, kv.MethodRangeStream, c) {
+// takeView has c's request granted a view, to be read piece by piece. The call is used up; whoever
+// gets the read owes the node the end of its view.
+func (s *service) takeView(ctx context.Context, method kv.Method, c *call) (*kv.Read, error) {
+	if !s.loop.send(ctx, method, c) {
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
 	read, granted, code := c.read, c.granted, c.answer.Code
@@ -84,7 +85,7 @@ func (s *service) sendChunks(stream grpc.ServerStream, chunks *kv.RangeStream,
 		}
 		c := s.loop.calls.take()
 		c.raw, c.identity = chunks.Again(), identity
-		read, err := s.takeView(stream.Context(), c)
+		read, err := s.takeView(stream.Context(), kv.MethodRangeStream, c)
 		if err != nil {
 			return err
 		}

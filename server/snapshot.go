@@ -45,14 +45,15 @@ func (s *service) snapshot(_ any, stream grpc.ServerStream) error {
 		s.loop.calls.give(c)
 		return err
 	}
-	read, err := s.loan(ctx, kv.MethodSnapshot, c)
+	c.identity = s.identity(ctx)
+	read, err := s.takeView(ctx, kv.MethodSnapshot, c)
 	if err != nil {
 		return err
 	}
 	sending := &snapshotStream{stream: stream, stall: stallLimit, sum: sha256.New(),
 		sent: make(chan struct{}, 1), done: make(chan error, 1)}
 	go func() {
-		err := sending.run(&read, s.loop.log)
+		err := sending.run(read, s.loop.log)
 		if damage := sending.damage; damage != "" {
 			s.loop.inbox.put(kv.Input{Kind: kv.InputDamaged, Damage: damage})
 		}
@@ -60,24 +61,6 @@ func (s *service) snapshot(_ any, stream grpc.ServerStream) error {
 		sending.done <- err
 	}()
 	return sending.watch(ctx)
-}
-
-// loan asks the node for a read that is evaluated piece by piece. Whoever gets it owes the node the
-// end of its view.
-func (s *service) loan(ctx context.Context, method kv.Method, c *call) (kv.Read, error) {
-	if code := s.loop.inbox.request(&kv.Request{Method: method, Raw: c.raw}, c); code != kv.OK {
-		s.loop.calls.give(c)
-		return kv.Read{}, s.statuses[code]
-	}
-	if !c.wait(ctx) {
-		return kv.Read{}, status.FromContextError(ctx.Err()).Err()
-	}
-	read, granted, code := c.read, c.granted, c.answer.Code
-	s.loop.calls.give(c)
-	if !granted {
-		return kv.Read{}, s.statuses[code]
-	}
-	return read, nil
 }
 
 // snapshotStream is a snapshot on its way to one client.
