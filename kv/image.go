@@ -62,7 +62,7 @@ type NamedImage struct {
 // image is the state as an Image; at and term are the entry's.
 func (s *replicated) image(at raft.Index, term raft.Term) Image {
 	im := Image{Applied: at, Term: term, Config: s.config, Version: s.version,
-		Members: s.members, Removed: s.removed}
+		Members: s.members, Removed: s.removed, Auth: authImage(&s.auth)}
 	s.leases.Visit(math.MinInt64, func(l lease.Lease) bool {
 		im.Leases = append(im.Leases, LeaseImage{ID: int64(l.ID), TTL: int64(l.TTL),
 			Remaining: int64(l.Remaining)})
@@ -85,6 +85,10 @@ func DecodeImage(state []byte, at raft.Index, term raft.Term) (Image, error) {
 func (im *Image) founded(members []Member) (replicated, error) {
 	s := replicated{leases: lease.NewTable()}
 	s.found(members)
+	var err error
+	if s.auth, err = im.Auth.store(); err != nil {
+		return s, err
+	}
 	for _, l := range im.Leases {
 		if l.ID == 0 || l.TTL < 1 || l.TTL > int64(lease.MaxTTL) || s.leases.Has(lease.ID(l.ID)) {
 			return s, fmt.Errorf("kv: lease %x with a time to live of %d s cannot be", l.ID, l.TTL)
@@ -126,7 +130,8 @@ func (n *Node) snapshotRequest(r *Request) {
 		n.answer(r.Token, ErrTooManyRequests, nil, 0)
 		return
 	}
-	n.backups = append(n.backups, readRequest{token: r.Token, method: r.Method, raw: r.Raw})
+	n.backups = append(n.backups, readRequest{token: r.Token, method: r.Method, raw: r.Raw,
+		identity: r.Identity})
 }
 
 // grantBackups hands out the backups that wait, unless an entry is half applied.
@@ -141,27 +146,22 @@ func (n *Node) grantBackups() {
 	n.backups = nil
 }
 
-// Backup is what a granted snapshot read gives: the state at one entry, and the records. It is
-// valid until the read's view ends, and may be read on any goroutine, one at a time.
+// Backup is what a granted snapshot read gives: the replicated state at one entry, and a view of
+// the store at it. It is valid until the read's view ends, and may be read on any goroutine, one at
+// a time.
 type Backup struct {
 	Image
-	Revision, Compacted mvcc.Revision
-	History             *mvcc.History
+	View *mvcc.View
 }
 
 // IsBackup says whether the read is a backup: Backup evaluates it then, not Run.
 func (r *Read) IsBackup() bool { return r.method == MethodSnapshot }
 
-// Backup evaluates a snapshot read. Finding the records takes a fraction of a microsecond for each;
-// none is read yet.
+// Backup evaluates a snapshot read.
 func (r *Read) Backup() (*Backup, error) {
 	if !r.IsBackup() {
 		panic(fmt.Sprintf("kv: a read of method %d is no backup", r.method))
 	}
 	im, err := DecodeImage(r.state, r.applied, r.header.Term)
-	if err != nil {
-		return nil, err
-	}
-	return &Backup{Image: im, Revision: r.view.Revision(), Compacted: r.view.Compacted(),
-		History: r.view.History()}, nil
+	return &Backup{Image: im, View: r.view}, err
 }

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
@@ -39,8 +41,9 @@ func restored(t *testing.T, n int, b *Backup) *world {
 	for i, m := range w.members {
 		w.cfgs[i].Members = nil // a restored directory knows them
 		m.disk = &memDisk{files: map[string][]byte{}}
-		restoreInto(t, m.disk, &Founding{Image: b.Image, Members: members, Revision: b.Revision,
-			Compacted: b.Compacted, Limits: w.cfgs[i].Limits}, b.History)
+		restoreInto(t, m.disk, &Founding{Image: b.Image, Members: members,
+			Revision: b.View.Revision(), Compacted: b.View.Compacted(), Limits: w.cfgs[i].Limits},
+			b.View.History())
 		w.start(i)
 	}
 	return w
@@ -94,14 +97,15 @@ func TestABackupBecomesAnotherCluster(t *testing.T) {
 	var deleted pb.DeleteRangeResponse
 	require.Equal(t, OK, w.ask(lead, MethodDeleteRange, &pb.DeleteRangeRequest{Key: []byte("k3")},
 		&deleted))
+	grantAndName(w, lead)
 	w.run(30)
 
 	r := w.backup((lead + 1) % 3)
 	w.put(lead, "later", "not in it")
 	b, err := r.Backup()
 	require.NoError(t, err)
-	require.EqualValues(t, 102, b.Revision)
-	require.EqualValues(t, 40, b.Compacted)
+	require.EqualValues(t, 103, b.View.Revision())
+	require.EqualValues(t, 40, b.View.Compacted())
 	require.Len(t, b.Members, 3)
 	require.Equal(t, "3.7.0", b.Version)
 
@@ -111,7 +115,8 @@ func TestABackupBecomesAnotherCluster(t *testing.T) {
 	require.Equal(t, w.hash(lead, 60).Hash, other.hash(otherLead, 60).Hash)
 	require.EqualValues(t, 40, other.hash(otherLead, 102).CompactRevision)
 	require.Empty(t, other.get(otherLead, "later").Kvs)
-	require.EqualValues(t, 103, other.put(otherLead, "k4", "x").Header.Revision)
+	requireGrantedAndNamed(other, otherLead)
+	require.EqualValues(t, 104, other.put(otherLead, "k4", "x").Header.Revision)
 	require.EqualValues(t, 12, other.get(otherLead, "k4").Kvs[0].Version)
 	other.agree()
 	state := other.members[0].driver.Node.State()
@@ -123,6 +128,77 @@ func TestABackupBecomesAnotherCluster(t *testing.T) {
 	w.members[(lead+1)%3].inbox = append(w.members[(lead+1)%3].inbox,
 		Input{Kind: InputViewEnd, View: r.View})
 	w.agree()
+}
+
+// grantAndName makes a lease that a key holds, and a user with a role.
+func grantAndName(w *world, i int) {
+	for _, step := range []struct {
+		method   Method
+		request  proto.Message
+		response proto.Message
+	}{
+		{MethodLeaseGrant, &pb.LeaseGrantRequest{ID: 7, TTL: 5000}, &pb.LeaseGrantResponse{}},
+		{MethodPut, &pb.PutRequest{Key: []byte("leased"), Lease: 7}, &pb.PutResponse{}},
+		{MethodRoleAdd, &pb.AuthRoleAddRequest{Name: "reader"}, &pb.AuthRoleAddResponse{}},
+		{MethodRoleGrantPermission, &pb.AuthRoleGrantPermissionRequest{Name: "reader",
+			Perm: permission(authpb.Permission_READ, "a", "b")}, &pb.AuthRoleGrantPermissionResponse{}},
+		{MethodUserAdd, &pb.AuthUserAddRequest{Name: "jane",
+			Options: &authpb.UserAddOptions{NoPassword: true}}, &pb.AuthUserAddResponse{}},
+		{MethodUserGrantRole, &pb.AuthUserGrantRoleRequest{User: "jane", Role: "reader"},
+			&pb.AuthUserGrantRoleResponse{}},
+	} {
+		require.Equal(w.t, OK, w.ask(i, step.method, step.request, step.response))
+	}
+}
+
+func requireGrantedAndNamed(w *world, i int) {
+	w.run(30) // a new leader gives leases their ends first
+	var left pb.LeaseTimeToLiveResponse
+	require.Equal(w.t, OK, w.ask(i, MethodLeaseTimeToLive, &pb.LeaseTimeToLiveRequest{ID: 7,
+		Keys: true}, &left))
+	require.EqualValues(w.t, 5000, left.GrantedTTL)
+	require.Equal(w.t, [][]byte{[]byte("leased")}, left.Keys)
+	var user pb.AuthUserGetResponse
+	require.Equal(w.t, OK, w.ask(i, MethodUserGet, &pb.AuthUserGetRequest{Name: "jane"}, &user))
+	require.Equal(w.t, []string{"reader"}, user.Roles)
+	var role pb.AuthRoleGetResponse
+	require.Equal(w.t, OK, w.ask(i, MethodRoleGet, &pb.AuthRoleGetRequest{Role: "reader"}, &role))
+	require.True(w.t, proto.Equal(permission(authpb.Permission_READ, "a", "b"), role.Perm[0]))
+	var status pb.AuthStatusResponse
+	require.Equal(w.t, OK, w.ask(i, MethodAuthStatus, &pb.AuthStatusRequest{}, &status))
+	require.EqualValues(w.t, 5, status.AuthRevision)
+}
+
+func TestImpossibleImagesAreRefused(t *testing.T) {
+	lease := func(id, ttl int64) Image { return Image{Leases: []LeaseImage{{ID: id, TTL: ttl}}} }
+	user := func(stored string, names ...string) (im Image) {
+		for _, name := range names {
+			n := namedImage(stored, &authpb.User{Name: []byte(name)})
+			im.Auth.Users = append(im.Auth.Users, n)
+		}
+		return im
+	}
+	role := func(perm *authpb.Permission) Image {
+		return Image{Auth: AuthImage{Roles: []NamedImage{namedImage("r", &authpb.Role{
+			Name: []byte("r"), KeyPermission: []*authpb.Permission{perm}})}}}
+	}
+	garbage := Image{Auth: AuthImage{Users: []NamedImage{{Name: "u", Wire: []byte{0xff}}}}}
+	twice := lease(1, 60)
+	twice.Leases = append(twice.Leases, twice.Leases...)
+	for _, c := range []struct {
+		image Image
+		want  string
+	}{
+		{lease(0, 60), "cannot be"}, {lease(1, 0), "cannot be"}, {twice, "cannot be"},
+		{user("u", "other"), "stored under the name"}, {user("u", "u", "u"), "two users"},
+		{user("", ""), "out of order"}, {garbage, "neither user nor role"},
+		{role(permission(authpb.Permission_READ, "b", "a")), "permission on the keys"},
+	} {
+		f := Founding{Image: c.image, Members: []Member{{ID: 1}}, Revision: 1, Compacted: -1,
+			Limits: DefaultLimits()}
+		_, err := NewRestore(&memDisk{files: map[string][]byte{}}, &f)
+		require.ErrorContains(t, err, c.want)
+	}
 }
 
 // A huge delete is applied over many steps. A backup must show all of it or nothing.
@@ -150,8 +226,8 @@ func TestABackupWaitsForAHalfAppliedEntry(t *testing.T) {
 	require.Len(t, m.backups, 1)
 	b, err := m.backups[0].Backup()
 	require.NoError(t, err)
-	require.EqualValues(t, 302, b.Revision)
-	require.EqualValues(t, 600, b.History.Len())
+	require.EqualValues(t, 302, b.View.Revision())
+	require.EqualValues(t, 600, b.View.History().Len())
 	require.Equal(t, m.driver.Node.applied, b.Applied)
 }
 

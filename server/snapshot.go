@@ -103,15 +103,15 @@ func (s *snapshotStream) run(read *kv.Read, log *zap.Logger) error {
 	if err != nil {
 		return s.fail(log, err)
 	}
-	content := backup.Content{Image: from.Image, Revision: from.Revision,
-		Compacted: from.Compacted, StorageVersion: backup.StorageVersion}
-	file, err := backup.New(&content, from.History)
+	content := backup.Content{Image: from.Image, Revision: from.View.Revision(),
+		Compacted: from.View.Compacted(), StorageVersion: backup.StorageVersion}
+	file, err := backup.New(&content, from.View.History())
 	if err != nil {
 		return s.fail(log, err)
 	}
 	s.total = file.Size()
 	fields := []zap.Field{zap.Int64("total-bytes", s.total),
-		zap.Int64("revision", int64(from.Revision)),
+		zap.Int64("revision", int64(content.Revision)),
 		zap.String("storage-version", backup.StorageVersion)}
 	log.Info("sending database snapshot to client", fields...)
 	if err := file.Write(s); err != nil {

@@ -1,8 +1,8 @@
 package sim
 
 // Backups in the simulated world: a client asks a member for one, and the world restores it into a
-// disk of its own, as the offline tool does, and hashes what came out. The hash has to be the one
-// that members give at the same revisions, the store whole, and the state that of the entry.
+// disk of its own, as the offline tool does. What comes out has to be whole and to have the hashes
+// of the store that was backed up, at its newest revision, at its oldest, and at one between.
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ func (w *world) backup(m *member, r *kv.Read) kv.Answer {
 	if err == nil {
 		var body []byte
 		if body, err = restoreAndHash(w.plan, b); err == nil {
-			a.Body, a.Revision = [][]byte{body}, b.Revision
+			a.Body, a.Revision = [][]byte{body}, b.View.Revision()
 			return a
 		}
 	}
@@ -39,7 +39,7 @@ func (w *world) backup(m *member, r *kv.Read) kv.Answer {
 // restoreAndHash makes a store of a backup and returns the wire form of its HashKV.
 func restoreAndHash(p *Plan, b *kv.Backup) ([]byte, error) {
 	disk := simdisk.New(simdisk.Options{Seed: p.Seed, Sector: 512})
-	f := kv.Founding{Image: b.Image, Revision: b.Revision, Compacted: b.Compacted,
+	f := kv.Founding{Image: b.Image, Revision: b.View.Revision(), Compacted: b.View.Compacted(),
 		Limits: p.Limits, Members: []kv.Member{{ID: memberID(0)}}}
 	r, err := kv.NewRestore(disk, &f)
 	if err != nil {
@@ -54,7 +54,7 @@ func restoreAndHash(p *Plan, b *kv.Backup) ([]byte, error) {
 		}
 		return r.Complete(disk.Finish(diskio.LaneEngine))
 	}
-	err = b.History.Read(func(record mvcc.Record) error {
+	err = b.View.History().Read(func(record mvcc.Record) error {
 		if err := r.Add(record); err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func restoreAndHash(p *Plan, b *kv.Backup) ([]byte, error) {
 	r.Finish()
 	for {
 		if e, durable := r.Finished(); durable {
-			return hashOf(e, b)
+			return compareHashes(e, b.View)
 		}
 		if err := step(); err != nil {
 			return nil, err
@@ -74,20 +74,34 @@ func restoreAndHash(p *Plan, b *kv.Backup) ([]byte, error) {
 	}
 }
 
-func hashOf(e *mvcc.Engine, b *kv.Backup) ([]byte, error) {
+// compareHashes judges a restored store by the view that it was made from, and returns the wire
+// form of its HashKV.
+func compareHashes(e *mvcc.Engine, from *mvcc.View) ([]byte, error) {
 	if err := e.Check(); err != nil {
 		return nil, err
 	}
-	if e.Revision() != b.Revision || e.Compacted() != b.Compacted {
-		return nil, fmt.Errorf("restored to revision %d, compacted at %d, from %d and %d",
-			e.Revision(), e.Compacted(), b.Revision, b.Compacted)
-	}
 	v := e.View()
 	defer e.Release(v)
-	hash, at, err := v.Hash(0)
-	if err != nil {
-		return nil, err
+	if v.Revision() != from.Revision() || v.Compacted() != from.Compacted() {
+		return nil, fmt.Errorf("restored to revision %d, compacted at %d, from %d and %d",
+			v.Revision(), v.Compacted(), from.Revision(), from.Compacted())
 	}
-	return marshal(&pb.HashKVResponse{Hash: hash, HashRevision: int64(at),
-		CompactRevision: int64(e.Compacted())})
+	oldest, newest := max(v.Compacted(), 1), v.Revision()
+	res := &pb.HashKVResponse{CompactRevision: int64(v.Compacted())}
+	for _, rev := range [...]mvcc.Revision{oldest, oldest + (newest-oldest)/2, newest} {
+		want, _, err := from.Hash(rev)
+		if err != nil {
+			return nil, err
+		}
+		have, _, err := v.Hash(rev)
+		if err != nil {
+			return nil, err
+		}
+		if have != want {
+			return nil, fmt.Errorf("revision %d hashes to %x after a restore, to %x before", rev,
+				have, want)
+		}
+		res.Hash, res.HashRevision = have, int64(rev)
+	}
+	return marshal(res)
 }
