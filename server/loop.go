@@ -55,10 +55,8 @@ type loop struct {
 
 	members follower
 
-	watches watchTable
-	touched []*watchStream // have got something in this turn
-	// election is the election timeout; draining is closed when streams have to end.
-	election time.Duration
+	watches watchDesk
+	// draining is closed when streams have to end.
 	draining <-chan struct{}
 
 	state   atomic.Pointer[kv.State] // as of the last tick or the last turn that said something
@@ -72,20 +70,23 @@ type loop struct {
 
 func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration) *loop {
 	return &loop{
-		log:      log,
-		inbox:    newInbox(),
-		calls:    newCallPool(),
-		answers:  newAnswerPool(),
-		limits:   cfg.Limits,
-		cluster:  cfg.Cluster,
-		tick:     time.Duration(cfg.TickNanos),
-		election: time.Duration(cfg.TickNanos) * time.Duration(cfg.ElectionTicks),
-		overdue:  requestTimeout + requestTimeout/2,
-		start:    time.Now(),
-		ready:    make(chan struct{}),
-		stop:     make(chan struct{}),
-		stopped:  make(chan struct{}),
-		halted:   make(chan struct{}),
+		log:     log,
+		inbox:   newInbox(),
+		calls:   newCallPool(),
+		answers: newAnswerPool(),
+		limits:  cfg.Limits,
+		cluster: cfg.Cluster,
+		tick:    time.Duration(cfg.TickNanos),
+		watches: watchDesk{
+			election: time.Duration(cfg.TickNanos) * time.Duration(cfg.ElectionTicks),
+			statuses: newStatuses(),
+		},
+		overdue: requestTimeout + requestTimeout/2,
+		start:   time.Now(),
+		ready:   make(chan struct{}),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+		halted:  make(chan struct{}),
 	}
 }
 
@@ -152,12 +153,15 @@ func (l *loop) turns(work *batch, again, due bool, ticker *time.Ticker) (bool, b
 		}
 		l.watchesTaken(piece)
 		more, _ := l.driver.Turn(piece)
-		l.wakeWatches()
+		l.callCouriers()
 		again = more || again
 		if due || l.stale {
 			l.stale = false
 			l.publish()
 			l.sweep()
+		}
+		if due {
+			l.mindWatches()
 		}
 		select {
 		case <-ticker.C:
@@ -239,6 +243,7 @@ func (l *loop) sweep() {
 // shut answers everybody who still waits.
 func (l *loop) shut() {
 	l.inbox.close()
+	l.watches.table.end(l.watches.statuses[kv.ErrStopped], allStreams)
 	work, _ := l.inbox.swap(batch{}, keepGoing)
 	l.admit(&work)
 	for _, c := range l.desk.overdue(math.MaxInt64) {

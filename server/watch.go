@@ -1,29 +1,25 @@
-// Watch streams: a goroutine that turns a client's messages into inputs, and one that sends what
-// the node lets out.
+// Watch streams: a goroutine that turns a client's messages into inputs, and a handler that waits
+// for the end. What the node lets out is sent by couriers (watchcourier.go).
 //
 // Nothing is decoded or encoded here. A response's bytes are made once by the node and shared by
-// all streams that get it; only the watch id in front of them differs. The loop puts responses into
-// the queues of their streams while it performs a turn, and wakes each stream's sender once, at the
-// turn's end, however many responses there are.
+// all streams that get it; only the watch id in front of them differs.
 //
 // Memory is bounded from two sides. The node lets out no events while a stream's unconsumed ones
-// have reached their limit, which is why the sender reports what it has sent. Answers to requests
-// are not held back by that, so no further request is received while many answers wait.
+// have reached their limit, which is why it is told what was sent. Answers to requests are not held
+// back by that, so no further request is received while many answers wait.
 package server
 
 import (
 	"context"
 	"io"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
+	caller "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/kv"
-	"github.com/detcd/detcd/raft"
 )
 
 // parcel is one response in a stream's queue.
@@ -35,142 +31,41 @@ type parcel struct {
 
 // watchStream is one open stream.
 type watchStream struct {
-	id    kv.WatchStream
-	limit int // bytes that may wait before no more requests are received
+	id          kv.WatchStream
+	stream      grpc.ServerStream
+	inbox       *inbox
+	courier     *courier
+	limit       int // bytes that may wait before no more requests are received
+	wantsLeader bool
 	// touched is the loop's: the stream has got something in this turn.
 	touched bool
-	// woken gets a value when the queue is not empty any more, room when a waiting reader may go
-	// on; both have capacity 1 and may hold a stale value.
-	woken, room chan struct{}
+	// ended gets a value when the handler has to look, room when a waiting reader may go on; both
+	// have capacity 1 and may hold a stale value.
+	ended, room chan struct{}
 
 	mu      sync.Mutex
 	queue   []parcel
-	waiting int // charged bytes in the queue or being sent
-	asked   int // bytes of requests that no turn has taken yet
-	over    bool
-}
+	waiting int  // charged bytes in the queue or being sent
+	asked   int  // bytes of requests that no turn has taken yet
+	sending bool // a courier is here, and nobody else may send
+	cause   error
+	// over says that the handler is leaving: nothing may be sent, nor come to the node, any more.
+	over bool
 
-// watchTable finds the stream of an id. An id is a slot and the slot's generation, so that what
-// comes too late finds nothing.
-type watchTable struct {
-	mu    sync.Mutex
-	slots []*watchStream
-	free  []uint32
-	next  uint32
+	// The courier's.
+	message  watchMessage
+	spare    []parcel
+	consumed int // sent and not yet reported
 }
-
-func (t *watchTable) open(limit int) *watchStream {
-	s := &watchStream{limit: limit, woken: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var n uint32
-	if last := len(t.free) - 1; last >= 0 {
-		n, t.free = t.free[last], t.free[:last]
-	} else {
-		n = uint32(len(t.slots))
-		t.slots = append(t.slots, nil)
-	}
-	t.next++
-	s.id = kv.WatchStream(uint64(t.next)<<32 | uint64(n))
-	t.slots[n] = s
-	return s
-}
-
-// find must be called with the table locked.
-func (t *watchTable) find(id kv.WatchStream) *watchStream {
-	if n := uint32(id); int(n) < len(t.slots) {
-		if s := t.slots[n]; s != nil && s.id == id {
-			return s
-		}
-	}
-	return nil
-}
-
-func (t *watchTable) close(s *watchStream) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := uint32(s.id)
-	t.slots[n] = nil
-	t.free = append(t.free, n)
-}
-
-// Watch puts a response into the queues of those who get it. Neighbours of one stream share a lock.
-func (l *loop) Watch(d *kv.WatchDelivery) {
-	body := make(mem.BufferSlice, 0, len(d.Body))
-	for _, piece := range d.Body {
-		body = append(body, mem.SliceBuffer(piece))
-	}
-	l.watches.mu.Lock()
-	defer l.watches.mu.Unlock()
-	for i := 0; i < len(d.To); {
-		id, j := d.To[i].Stream, i+1
-		for j < len(d.To) && d.To[j].Stream == id {
-			j++
-		}
-		if s := l.watches.find(id); s != nil {
-			s.put(d.To[i:j], body, d.Charge)
-			if !s.touched {
-				s.touched = true
-				l.touched = append(l.touched, s)
-			}
-		}
-		i = j
-	}
-}
-
-func (s *watchStream) put(to []kv.WatchRecipient, body mem.BufferSlice, charge int) {
-	s.mu.Lock()
-	for i := range to {
-		s.queue = append(s.queue, parcel{to[i].ID, body, charge})
-	}
-	s.waiting += charge * len(to)
-	s.mu.Unlock()
-}
-
-// wakeWatches wakes the sender of every stream that has got something in the turn.
-func (l *loop) wakeWatches() {
-	for i, s := range l.touched {
-		s.touched = false
-		nudge(s.woken)
-		l.touched[i] = nil
-	}
-	l.touched = l.touched[:0]
-}
-
-func nudge(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// watchesTaken notes that a turn takes the requests of streams: their readers may go on.
-func (l *loop) watchesTaken(inputs []kv.Input) {
-	for i := range inputs {
-		if inputs[i].Kind != kv.InputWatch || inputs[i].Watch.Event != kv.WatchAsked {
-			continue
-		}
-		l.watches.mu.Lock()
-		s := l.watches.find(inputs[i].Watch.Stream)
-		l.watches.mu.Unlock()
-		if s == nil {
-			continue
-		}
-		s.mu.Lock()
-		s.asked -= requestCost(inputs[i].Watch.Raw)
-		s.mu.Unlock()
-		nudge(s.room)
-	}
-}
-
-// requestCost is what a waiting request counts.
-func requestCost(raw []byte) int { return len(raw) + 128 }
 
 // watchMessage is what the codec reads into and writes from.
 type watchMessage struct {
 	raw []byte
 	out mem.BufferSlice
 }
+
+// requestCost is what a waiting request counts.
+func requestCost(raw []byte) int { return len(raw) + 128 }
 
 // watch serves one stream.
 func (s *service) watch(_ any, stream grpc.ServerStream) error {
@@ -181,26 +76,57 @@ func (s *service) watch(_ any, stream grpc.ServerStream) error {
 	if s.loop.learns() {
 		return s.statuses[kv.ErrNotLearner]
 	}
-	w := s.loop.watches.open(s.loop.limits.WatchBytes)
-	failed := make(chan error, 1)
-	go s.receiveWatches(stream, w, failed)
-	err := s.sendWatches(ctx, stream, w, failed)
-	w.mu.Lock()
-	w.over, w.queue = true, nil
-	w.mu.Unlock()
-	s.loop.watches.close(w)
+	w := &watchStream{stream: stream, inbox: s.loop.inbox, limit: s.loop.limits.WatchBytes,
+		wantsLeader: wantsLeader(ctx), ended: make(chan struct{}, 1),
+		room: make(chan struct{}, 1)}
+	address := ""
+	if p, ok := caller.FromContext(ctx); ok {
+		address = p.Addr.String()
+	}
+	table := &s.loop.watches.table
+	table.open(w, address)
+	gone := context.AfterFunc(ctx, func() { w.end(status.FromContextError(ctx.Err()).Err()) })
+	go s.receiveWatches(ctx, w)
+	err := w.wait()
+	gone()
+	table.close(w)
 	s.loop.inbox.put(kv.Input{Kind: kv.InputWatch,
 		Watch: &kv.WatchInput{Stream: w.id, Event: kv.WatchEnded}})
 	return err
 }
 
+// wait waits until the stream has to end and no courier is at it.
+func (w *watchStream) wait() error {
+	for {
+		w.mu.Lock()
+		cause, sending := w.cause, w.sending
+		if w.over = cause != nil; w.over && !sending {
+			w.queue = nil
+		}
+		w.mu.Unlock()
+		if cause != nil && !sending {
+			return cause
+		}
+		<-w.ended
+	}
+}
+
+// end lets the stream end; the first reason counts.
+func (w *watchStream) end(why error) {
+	w.mu.Lock()
+	if w.cause == nil {
+		w.cause = why
+	}
+	w.mu.Unlock()
+	nudge(w.ended)
+}
+
 // receiveWatches turns messages into inputs until the client has no more to say, which does not end
 // the stream, or something is wrong, which does.
-func (s *service) receiveWatches(stream grpc.ServerStream, w *watchStream, failed chan<- error) {
-	ctx := stream.Context()
+func (s *service) receiveWatches(ctx context.Context, w *watchStream) {
 	for w.awaitRoom(ctx) {
 		var m watchMessage
-		err := stream.RecvMsg(&m)
+		err := w.stream.RecvMsg(&m)
 		if err == io.EOF {
 			return
 		}
@@ -208,10 +134,10 @@ func (s *service) receiveWatches(stream grpc.ServerStream, w *watchStream, faile
 			err = s.statuses[kv.ValidateWatch(m.raw)]
 		}
 		if err != nil {
-			failed <- err
+			w.end(err)
 			return
 		}
-		if !w.ask(s.loop, m.raw, s.identity(ctx)) {
+		if !w.ask(m.raw, s.identity(ctx)) {
 			return
 		}
 	}
@@ -219,157 +145,109 @@ func (s *service) receiveWatches(stream grpc.ServerStream, w *watchStream, faile
 
 // ask hands a request to the loop. It says false when the stream is over: nothing may come to the
 // node behind a stream's end.
-func (s *watchStream) ask(l *loop, raw []byte, who *kv.Identity) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over {
+func (w *watchStream) ask(raw []byte, who *kv.Identity) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
 		return false
 	}
-	s.asked += requestCost(raw)
-	l.inbox.put(kv.Input{Kind: kv.InputWatch,
-		Watch: &kv.WatchInput{Stream: s.id, Event: kv.WatchAsked, Raw: raw, Identity: who}})
+	w.asked += requestCost(raw)
+	w.inbox.put(kv.Input{Kind: kv.InputWatch,
+		Watch: &kv.WatchInput{Stream: w.id, Event: kv.WatchAsked, Raw: raw, Identity: who}})
 	return true
 }
 
 // awaitRoom waits until the next request may be received; false says that the stream has ended.
-func (s *watchStream) awaitRoom(ctx context.Context) bool {
+func (w *watchStream) awaitRoom(ctx context.Context) bool {
 	for {
-		s.mu.Lock()
-		free := s.waiting < 2*s.limit && s.asked < s.limit
-		s.mu.Unlock()
+		w.mu.Lock()
+		free := w.waiting < 2*w.limit && w.asked < w.limit
+		w.mu.Unlock()
 		if free {
 			return ctx.Err() == nil
 		}
 		select {
-		case <-s.room:
+		case <-w.room:
 		case <-ctx.Done():
 			return false
 		}
 	}
 }
 
-// sendWatches sends what comes into the queue until the stream has to end.
-func (s *service) sendWatches(ctx context.Context, stream grpc.ServerStream, w *watchStream,
-	failed <-chan error) error {
-	leaderless := s.newLeaderWatch(ctx)
-	defer leaderless.stop()
-	sender := watchSender{stream: stream, loop: s.loop, watch: w}
-	for {
-		some, err := sender.send()
-		if err != nil {
-			return err
-		}
-		if some {
-			continue
-		}
-		select {
-		case <-w.woken:
-		case err := <-failed:
-			return err
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
-		case <-s.loop.draining:
-			return s.statuses[kv.ErrStopped]
-		case <-s.loop.halted:
-			return s.statuses[kv.ErrStopped]
-		case <-leaderless.ticks:
-			if leaderless.tick(s.loop) {
-				return s.statuses[kv.ErrNoLeader]
-			}
-		}
-	}
-}
-
-// watchSender is the sending side of one stream.
-type watchSender struct {
-	stream   grpc.ServerStream
-	loop     *loop
-	watch    *watchStream
-	message  watchMessage
-	spare    []parcel
-	consumed int // sent and not yet reported
-}
-
-// send sends what the queue holds and says whether there was anything.
-func (s *watchSender) send() (some bool, err error) {
-	w := s.watch
+// put queues a response for some of the stream's watchers.
+func (w *watchStream) put(to []kv.WatchRecipient, body mem.BufferSlice, charge int) {
 	w.mu.Lock()
-	queue := w.queue
-	w.queue = s.spare[:0]
+	for i := range to {
+		w.queue = append(w.queue, parcel{to[i].ID, body, charge})
+	}
+	w.waiting += charge * len(to)
 	w.mu.Unlock()
+}
+
+// deliver sends what the queue holds. Whoever finds another courier at it leaves: that one looks at
+// the queue once more before it goes.
+func (w *watchStream) deliver() progress {
+	w.mu.Lock()
+	if w.sending || w.over || len(w.queue) == 0 {
+		w.mu.Unlock()
+		return finished
+	}
+	w.sending = true
+	queue := w.queue
+	w.queue = w.spare[:0]
+	w.mu.Unlock()
+	sum := 0
+	var failed error
 	for i := range queue {
-		p := &queue[i]
-		s.message.out = p.body
-		if p.id != 0 {
-			s.message.out = make(mem.BufferSlice, 0, len(p.body)+1)
-			s.message.out = append(s.message.out, mem.SliceBuffer(kv.AppendWatchID(nil, p.id)))
-			s.message.out = append(s.message.out, p.body...)
+		if failed = w.send(&queue[i]); failed != nil {
+			break
 		}
-		if err := s.stream.SendMsg(&s.message); err != nil {
-			return true, err
-		}
-		s.sent(p.charge)
+		sum += queue[i].charge
 	}
 	clear(queue)
-	s.spare = queue[:0]
+	w.spare = queue[:0]
 	if cap(queue) > keptParcels {
-		s.spare = nil
+		w.spare = nil
 	}
-	return len(queue) > 0, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sending = false
+	w.waiting -= sum
+	nudge(w.room)
+	if w.cause == nil {
+		w.cause = failed
+	}
+	if w.cause != nil {
+		nudge(w.ended)
+		return finished
+	}
+	if len(w.queue) > 0 {
+		return unfinished
+	}
+	return finished
 }
 
 // keptParcels is the room that an empty queue may keep.
 const keptParcels = 64
 
-// sent counts a response as consumed. The node hears of it in large steps: what it does not know
-// of is less than a quarter of what may be unconsumed.
-func (s *watchSender) sent(charge int) {
-	w := s.watch
-	w.mu.Lock()
-	w.waiting -= charge
-	w.mu.Unlock()
-	nudge(w.room)
-	if s.consumed += charge; s.consumed < w.limit/4 {
-		return
+// send sends one response. The node hears of what was sent in large steps: what it does not know of
+// is less than a quarter of what may be unconsumed.
+func (w *watchStream) send(p *parcel) error {
+	w.message.out = p.body
+	if p.id != 0 {
+		w.message.out = make(mem.BufferSlice, 0, len(p.body)+1)
+		w.message.out = append(w.message.out, mem.SliceBuffer(kv.AppendWatchID(nil, p.id)))
+		w.message.out = append(w.message.out, p.body...)
 	}
-	s.loop.inbox.put(kv.Input{Kind: kv.InputWatch, Watch: &kv.WatchInput{Stream: w.id,
-		Event: kv.WatchConsumed, Consumed: s.consumed}})
-	s.consumed = 0
-}
-
-// leaderWatch ends streams of clients that want a leader when there is none for long.
-type leaderWatch struct {
-	ticker *time.Ticker
-	ticks  <-chan time.Time // nil, for ever silent, when the client does not mind
-	misses int
-}
-
-// leaderMisses is how many checks in a row, an election timeout apart, find no leader before the
-// stream ends.
-const leaderMisses = 3
-
-func (s *service) newLeaderWatch(ctx context.Context) leaderWatch {
-	v := metadata.ValueFromIncomingContext(ctx, "hasleader")
-	if len(v) == 0 || v[0] != "true" {
-		return leaderWatch{}
+	if err := w.stream.SendMsg(&w.message); err != nil {
+		return err
 	}
-	t := time.NewTicker(s.loop.election)
-	return leaderWatch{ticker: t, ticks: t.C}
-}
-
-func (w *leaderWatch) stop() {
-	if w.ticker != nil {
-		w.ticker.Stop()
+	if w.consumed += p.charge; w.consumed >= w.limit/4 {
+		w.inbox.put(kv.Input{Kind: kv.InputWatch, Watch: &kv.WatchInput{Stream: w.id,
+			Event: kv.WatchConsumed, Consumed: w.consumed}})
+		w.consumed = 0
 	}
-}
-
-// tick looks for the leader and says whether the stream has to end.
-func (w *leaderWatch) tick(l *loop) bool {
-	w.misses++
-	if _, known := l.leads(); known {
-		w.misses = 0
-	}
-	return w.misses >= leaderMisses
+	return nil
 }
 
 // learns says whether this member does not vote, as of the last tick.
@@ -380,5 +258,5 @@ func (l *loop) learns() bool {
 			return s.Members[i].Learner == kv.LearnerOnly
 		}
 	}
-	return s.Raft.ID != raft.MemberID(0)
+	return true
 }
