@@ -37,7 +37,7 @@ const (
 	// an entry takes about a millisecond to apply.
 	leasesPerEntry = 512
 	endsPerSecond  = 25_000
-	endsInFlight   = 8
+	endsInFlight   = 2
 	// leasesPerStep is how many leases are given their end in one step when a tenure begins.
 	leasesPerStep = 2000
 	// notesPerEntry is etcd's bound on a checkpoint; notesPerTick how many leases are looked at.
