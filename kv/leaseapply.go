@@ -134,6 +134,21 @@ func (n *Node) startEnding(e *raft.Entry, token Token, ids []lease.ID) {
 // up.
 func (n *Node) endLeases(budget *int) bool {
 	x := n.apply
+	if !n.endListed(x, budget) {
+		return false
+	}
+	n.decide(x.ending.decided)
+	n.apply = nil
+	if x.token != 0 {
+		n.answer(x.token, OK, headerBody(n.headerAt(&x.entry)), x.entry.Index)
+	}
+	n.finish(&x.entry, tookEffect)
+	n.raft.Applied(n.applied)
+	return true
+}
+
+// endListed ends the leases of an execution, one after the other, and says whether all are.
+func (n *Node) endListed(x *execution, budget *int) bool {
 	for k := x.ending; k.at < len(k.ids); {
 		if *budget <= 0 {
 			return false
@@ -155,7 +170,6 @@ func (n *Node) endLeases(budget *int) bool {
 		x.tx.Commit()
 		n.advanceWatches() // each lease's end is a revision of its own
 		x.tx, n.views.fresh = nil, false
-		n.advanceWatches()
 		n.state.leases.Revoke(id)
 		if s := n.leases.schedule; s != nil {
 			s.Gone(id)
@@ -163,13 +177,6 @@ func (n *Node) endLeases(budget *int) bool {
 		k.decided = mix(k.decided, uint64(id))
 		k.at++
 	}
-	n.decide(x.ending.decided)
-	n.apply = nil
-	if x.token != 0 {
-		n.answer(x.token, OK, headerBody(n.headerAt(&x.entry)), x.entry.Index)
-	}
-	n.finish(&x.entry, tookEffect)
-	n.raft.Applied(n.applied)
 	return true
 }
 

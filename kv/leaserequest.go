@@ -168,7 +168,7 @@ func (n *Node) passOn(r *readRequest) {
 	a := &n.asks
 	a.nextID++
 	a.open = append(a.open, ask{id: a.nextID, sent: -1, deadline: r.deadline,
-		request: Request{Token: r.token, Method: r.method, Raw: r.raw}})
+		request: Request{Token: r.token, Method: r.method, Raw: r.raw, Identity: r.identity}})
 	n.out.Again = true
 }
 

@@ -36,8 +36,8 @@ const (
 	// leasesPerEntry and endsPerSecond bound how much of a mass expiry stands between two writes:
 	// an entry takes about a millisecond to apply.
 	leasesPerEntry = 512
-	endsPerSecond  = 25_000
-	endsInFlight   = 8
+	endsPerSecond  = 15_000
+	endsInFlight   = 2
 	// leasesPerStep is how many leases are given their end in one step when a tenure begins.
 	leasesPerStep = 2000
 	// notesPerEntry is etcd's bound on a checkpoint; notesPerTick how many leases are looked at.

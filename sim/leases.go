@@ -29,7 +29,7 @@ import (
 // Leases are in their own keys, because those may vanish: a checker that knows nothing of leases
 // could say nothing of them.
 const (
-	leaseKeys = 6
+	leaseKeys = 12
 	// hotLeases have IDs that every client may ask for.
 	hotLeases   = 4
 	firstHotID  = 100
@@ -93,8 +93,8 @@ func (a *author) leasePut(m *linearizability.Request) {
 	if a.die.chance(300_000) {
 		m.Txn.Compare = append(m.Txn.Compare, a.compare())
 	}
-	for _, key := range []string{"l0", "l1", "l2"} {
-		put := &pb.PutRequest{Key: []byte(key), Value: a.value(), Lease: id}
+	for i := range a.die.within(2, leaseKeys) {
+		put := &pb.PutRequest{Key: fmt.Appendf(nil, "l%d", i), Value: a.value(), Lease: id}
 		m.Txn.Success = append(m.Txn.Success, putOp(put))
 	}
 }
