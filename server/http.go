@@ -131,6 +131,7 @@ func (s *Server) serveMembers(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("X-Etcd-Cluster-ID", strconv.FormatUint(s.loop.cluster, 16))
 	s.writeJSON(w, http.StatusOK, members)
+	s.write(w, "\n") // some read line by line
 }
 
 // serveVars prints what the process counts about itself, in the shape of package expvar.

@@ -338,17 +338,6 @@ func (l *loop) leads() (leading, known bool) {
 	return s.Raft.Role == raft.Leader, s.Raft.Leader != 0
 }
 
-// learner says whether this member is known not to vote, as of the last tick.
-func (l *loop) learner() bool {
-	s := l.state.Load()
-	for i := range s.Members {
-		if s.Members[i].ID == s.Raft.ID {
-			return s.Members[i].Learner == kv.LearnerOnly
-		}
-	}
-	return false
-}
-
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

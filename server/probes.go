@@ -72,7 +72,7 @@ func (s *Server) illness(ctx context.Context, excluded []string, serializable bo
 		return "RAFT NO LEADER"
 	}
 	// Clients may not ask a learner for more than its own store.
-	if code := s.probe(ctx, serializable || s.loop.learner()); code != kv.OK {
+	if code := s.probe(ctx, serializable || s.loop.learns()); code != kv.OK {
 		return "RANGE ERROR:" + code.Text()
 	}
 	return ""
@@ -180,7 +180,7 @@ func (s *Server) checkCorruption(context.Context) error {
 }
 
 func (s *Server) checkVotes(context.Context) error {
-	if s.loop.learner() {
+	if s.loop.learns() {
 		return errors.New("not supported for learner")
 	}
 	return nil

@@ -62,6 +62,8 @@ func (s *service) sendChunks(stream grpc.ServerStream, chunks *kv.RangeStream,
 	identity *kv.Identity) error {
 	lent := newLentView(s.loop.inbox, chunks.View(), viewPatience)
 	defer lent.end()
+	leader := s.newLeaderWatch(stream.Context())
+	defer leader.stop()
 	out := s.loop.calls.take()
 	defer s.loop.calls.give(out)
 	for {
@@ -79,6 +81,13 @@ func (s *service) sendChunks(stream grpc.ServerStream, chunks *kv.RangeStream,
 		lent.rest()
 		if err := stream.SendMsg(out); err != nil || last {
 			return err
+		}
+		select {
+		case <-leader.ticks:
+			if leader.tick(s.loop) {
+				return s.statuses[kv.ErrNoLeader]
+			}
+		default:
 		}
 		if lent.back() {
 			continue

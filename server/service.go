@@ -78,7 +78,7 @@ func (s *service) checkMetadata(ctx context.Context) error {
 // checkCaller is what every call passes that does not go to the node: a learner serves none of
 // them, and the metadata must be in order.
 func (s *service) checkCaller(ctx context.Context) error {
-	if s.loop.learner() {
+	if s.loop.learns() {
 		return s.statuses[kv.ErrNotLearner]
 	}
 	return s.checkMetadata(ctx)
