@@ -68,6 +68,7 @@ func (s *replicated) image(at raft.Index, term raft.Term) Image {
 			Remaining: int64(l.Remaining)})
 		return true
 	})
+	im.Auth = authImage(&s.auth)
 	return im
 }
 
@@ -91,6 +92,10 @@ func (im *Image) founded(members []Member) (replicated, error) {
 		}
 		s.leases.Grant(lease.Lease{ID: lease.ID(l.ID), TTL: lease.Seconds(l.TTL),
 			Remaining: lease.Seconds(min(max(l.Remaining, 0), l.TTL))})
+	}
+	var err error
+	if s.auth, err = im.Auth.store(); err != nil {
+		return s, fmt.Errorf("kv: restore: %w", err)
 	}
 	s.digest = digestOf(s.encode())
 	return s, nil

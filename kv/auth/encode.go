@@ -202,3 +202,38 @@ func (r *rights) equal(o *rights) bool {
 	}
 	return slices.EqualFunc(r.read, o.read, same) && slices.EqualFunc(r.write, o.write, same)
 }
+
+// Assemble makes a store of what a backup holds, in any order. A permission that a role names twice
+// allows both accesses.
+func Assemble(enabled Switch, revision uint64, users []User, roles []Role) (Store, error) {
+	s := New()
+	for _, u := range users {
+		if u.Name == "" || s.User(u.Name) != nil {
+			return s, fmt.Errorf("auth: a backup names user %q twice, or not at all", u.Name)
+		}
+		slices.Sort(u.Roles)
+		u.Roles = slices.Compact(u.Roles)
+		s.setUser(u)
+	}
+	for _, r := range roles {
+		if r.Name == "" || s.Role(r.Name) != nil {
+			return s, fmt.Errorf("auth: a backup names role %q twice, or not at all", r.Name)
+		}
+		whole := Role{Name: r.Name}
+		for _, p := range r.Permissions {
+			if !p.valid() {
+				return s, fmt.Errorf("auth: a backup grants role %q no keys: %q to %q", r.Name,
+					p.Key, p.End)
+			}
+			i, found := whole.permissionAt(p.Key, p.End)
+			if !found {
+				whole.Permissions = slices.Insert(whole.Permissions, i, p)
+			} else if whole.Permissions[i].Access != p.Access {
+				whole.Permissions[i].Access = ReadWrite
+			}
+		}
+		s.setRole(whole)
+	}
+	s.enabled, s.revision = enabled == On, max(revision, 1)
+	return s, s.Check()
+}

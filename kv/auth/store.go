@@ -23,6 +23,15 @@ import (
 // Root is the name of the user, and of the role, that may do everything.
 const Root = "root"
 
+// Switch says whether auth is enabled.
+type Switch uint8
+
+// The choices.
+const (
+	Off Switch = iota
+	On
+)
+
 // Outcome says whether a change was made or a right exists, and why not.
 type Outcome uint8
 
