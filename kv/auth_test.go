@@ -469,3 +469,30 @@ func TestLeasesAreAsProtectedAsTheirKeys(t *testing.T) {
 	require.Equal(t, OK, use(a, MethodLeaseLeases, 0))
 	w.agree()
 }
+
+func TestABackupCarriesUsersAndRoles(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	root, _ := w.protect()
+	require.Equal(t, OK, w.putAs(root, 0, "a1"))
+	require.Equal(t, ErrUserEmpty, w.askAs(nil, 0, MethodSnapshot, &pb.SnapshotRequest{},
+		&pb.SnapshotResponse{}))
+	m := w.members[0]
+	m.inbox = append(m.inbox, Input{Kind: InputRequest, Request: &Request{Token: 9999,
+		Method: MethodSnapshot, Identity: root}})
+	w.settle()
+	require.Len(t, m.backups, 1)
+	b, err := m.backups[0].Backup()
+	require.NoError(t, err)
+	require.True(t, b.Auth.Enabled)
+	other := restored(t, 1, b)
+	other.leader()
+	require.Equal(t, ErrUserEmpty, other.putAs(nil, 0, "a1"))
+	a, code := other.login(0, "a", "pa")
+	require.Equal(t, OK, code)
+	require.Equal(t, OK, other.putAs(a, 0, "a1"))
+	require.Equal(t, ErrPermissionDenied, other.putAs(a, 0, "b1"))
+	require.Equal(t, m.driver.Node.state.auth.Encode(nil),
+		other.members[0].driver.Node.state.auth.Encode(nil))
+	other.agree()
+}

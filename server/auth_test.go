@@ -203,6 +203,51 @@ func TestAuthErrorsHaveEtcdsCodeAndText(t *testing.T) {
 	require.Equal(t, http.StatusOK, res.StatusCode, "a health check is nobody's")
 }
 
+// A watch that is refused does not end its stream, and says why as etcd does.
+func TestWatchesAreRefusedInWords(t *testing.T) {
+	c := startCluster(t, 1, cheap)
+	c.protect(c.client())
+	cc, _ := rawClient(t, c.servers[0])
+	ctx := testContext(t)
+	login, err := pb.NewAuthClient(cc).Authenticate(ctx,
+		&pb.AuthenticateRequest{Name: "a", Password: "apw"})
+	require.NoError(t, err)
+	watch := func(ctx context.Context, key, end string) (pb.Watch_WatchClient, string) {
+		stream, err := pb.NewWatchClient(cc).Watch(ctx)
+		require.NoError(t, err)
+		return stream, create(t, stream, key, end)
+	}
+	stream, reason := watch(metadata.AppendToOutgoingContext(ctx, "token", login.Token), "b", "")
+	require.Equal(t, "rpc error: code = PermissionDenied desc = etcdserver: permission denied", reason)
+	require.Empty(t, create(t, stream, "a", "b"), "the stream lives on")
+	require.NotEmpty(t, create(t, stream, "a", "\x00"))
+	_, reason = watch(ctx, "a", "")
+	require.Equal(t, "rpc error: code = InvalidArgument desc = etcdserver: user name is empty", reason)
+	_, reason = watch(metadata.AppendToOutgoingContext(ctx, "token", "x.1"), "a", "")
+	require.Equal(t, "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token", reason)
+
+	a := c.as("a", "apw")
+	watched, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events := a.Watch(watched, "a1")
+	_, err = a.Put(ctx, "a1", "x")
+	require.NoError(t, err)
+	got := <-events
+	require.NoError(t, got.Err())
+	require.Equal(t, "a1", string(got.Events[0].Kv.Key))
+}
+
+// create asks for a watch and returns why it was refused, if it was.
+func create(t *testing.T, stream pb.Watch_WatchClient, key, end string) string {
+	require.NoError(t, stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+		CreateRequest: &pb.WatchCreateRequest{Key: []byte(key), RangeEnd: []byte(end)}}}))
+	got, err := stream.Recv()
+	require.NoError(t, err)
+	require.True(t, got.Created)
+	require.Equal(t, got.Canceled, got.WatchId == -1)
+	return got.CancelReason
+}
+
 // keyFiles writes a new pair of keys.
 func keyFiles(t *testing.T) (private, public string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

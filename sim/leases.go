@@ -252,8 +252,8 @@ func (c *commitOracle) expire(w *world, e *raft.Entry, ids []int64) {
 	}
 }
 
-// seenFrom is the earliest time at which a revision of an entry can have been seen. The revisions of
-// one that ends several leases are seen one after the other, before the entry is complete.
+// seenFrom is the earliest time at which a revision of an entry can have been seen. The revisions
+// of one that ends several leases are seen one after the other, before the entry is complete.
 func (c *commitOracle) seenFrom(w *world, e *raft.Entry) int64 {
 	if _, several := kv.DecodeExpiry(e); several {
 		return c.newest
