@@ -64,10 +64,12 @@ type Rule struct {
 	Cut          bool   // nothing passes
 	LossPPM      uint32
 	DuplicatePPM uint32
-	EchoDelay    int64 // a second copy is late by EchoDelay/8 to EchoDelay, and what it is anyway
-	Delay        int64 // added to every message
-	HoldPPM      uint32
-	HoldDelay    int64 // a message held back is late by HoldDelay/8 to HoldDelay
+	// EchoDelay is what a second copy is late by, beside what it is late anyway, less up to a 64th:
+	// so a conversation of many messages comes again, nearly in order.
+	EchoDelay int64
+	Delay     int64 // added to every message
+	HoldPPM   uint32
+	HoldDelay int64 // a message held back is late by HoldDelay/8 to HoldDelay
 }
 
 func (r *Rule) concerns(from, to Endpoint, class Class) bool {
@@ -198,7 +200,7 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 		l.underway++
 		f.Delays[i] = extra + d.delay(q, i)
 		if i > 0 && echo > 0 {
-			f.Delays[i] += d.between(purposeEcho, echo/8, echo)
+			f.Delays[i] += d.between(purposeEcho, echo-echo/64, echo)
 		}
 	}
 	return f

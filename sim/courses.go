@@ -44,15 +44,15 @@ func laggard(p *Plan, d *die) []Fault {
 		kind := oneOf(d, FaultFull, FaultCrash, FaultPower, FaultHold, FaultHold, FaultDuplicate,
 			FaultDuplicate, FaultTransfer, FaultSlowDisk, FaultLoss)
 		f := generateFault(p, d, kind)
-		f.At = back + d.spread(1, 3000)*millisecond
+		f.At = back + d.spread(1, 1000)*millisecond*oneOf(d, int64(1), -1)
 		f.When, f.Target, f.Member = AtOnce, TargetMember, victim
 		switch kind {
 		case FaultFull:
 			f.Amount, f.PPM = d.spread(1, 16<<10), uint32(silent)
 		case FaultHold, FaultDuplicate, FaultLoss:
 			f.Classes = snapshotClasses
-			f.PPM = uint32(d.spread(100_000, million))
-			f.For = max(f.For, second)
+			f.PPM = uint32(oneOf(d, million, d.spread(100_000, million)))
+			f.For = max(f.For, 2*second)
 			f.Side, f.Concerned = cut.Concerned, cut.Concerned
 		case FaultCrash, FaultPower:
 			if d.chance(300_000) {

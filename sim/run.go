@@ -14,6 +14,7 @@ import (
 	"io"
 
 	"github.com/detcd/detcd/diskio/keyed"
+	"github.com/detcd/detcd/netsim"
 )
 
 // Options say how a run is watched. They never change what happens in it.
@@ -95,6 +96,12 @@ func (w *world) tally() {
 	for i := range w.faults {
 		f, s := &w.plan.Faults[i], &w.faults[i]
 		w.counts.Injected[f.Kind] += s.injected
+		for k, m := range w.members {
+			kind := unreliable[f.Kind]
+			if kind > 0 && s.members.Has(netsim.Endpoint(k)) && m.disk.Counts().Felt[kind] > s.before {
+				s.felt++
+			}
+		}
 		if s.felt > 0 || w.net.Felt(f.ID) > 0 {
 			w.counts.Felt[f.Kind]++
 		}

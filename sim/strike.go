@@ -13,6 +13,8 @@ type faultState struct {
 	members        netsim.Set // those it hit, resolved when it began
 	active         activity
 	held           holding // it waits, or waited, for an election
+	// before counts what like faults of the disk had done when it began.
+	before uint64
 }
 
 // activity says whether a fault is in force.
@@ -161,6 +163,7 @@ func (m *member) strike(i int, f *Fault, s *faultState) {
 		m.failedBy = i
 	case FaultReadError, FaultLie, FaultLostWrite:
 		m.disk.SetRate(unreliable[f.Kind], f.PPM)
+		s.before = m.disk.Counts().Felt[unreliable[f.Kind]]
 		m.damaged = true
 		m.liar = m.liar || f.Kind != FaultReadError
 	}
