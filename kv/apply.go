@@ -90,18 +90,23 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 			token = pr.token
 		}
 	}
-	if e.Type != raft.EntryEmpty && e.Type != raft.EntryConfig && !n.admit(e) {
+	// A configuration entry is in force already, whatever its name says.
+	if e.Type != raft.EntryEmpty && !n.admit(e) && e.Type != raft.EntryConfig {
 		n.finish(e, skipped)
 		return
 	}
 	switch e.Type {
 	case raft.EntryEmpty:
 	case raft.EntryConfig:
-		n.applyConfig(e)
+		n.applyConfig(e, token)
 	case entryPublish:
 		n.applyPublish(e)
 	case entryVersion:
 		n.applyVersion(e)
+	case entryRequest + raft.EntryType(MethodAlarm):
+		n.applyAlarm(e, token)
+	case entryRequest + raft.EntryType(MethodDowngrade):
+		n.applyDowngrade(e, token)
 	case entryRequest + raft.EntryType(MethodPut):
 		n.applyPut(e, token)
 	case entryRequest + raft.EntryType(MethodDeleteRange):
@@ -171,7 +176,11 @@ func (n *Node) applyPut(e *raft.Entry, token Token) {
 	if err := parsePut(e.Data, &req); err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not a put, though it was validated: %v", e.Index, err))
 	}
-	if code := checkPut(n.store, n.state.leases, &req); code != OK {
+	code := n.spaceAllowed()
+	if code == OK {
+		code = checkPut(n.store, n.state.leases, &req)
+	}
+	if code != OK {
 		n.answer(token, code, nil, e.Index)
 		return
 	}
@@ -216,6 +225,10 @@ func (n *Node) startDelete(e *raft.Entry, token Token) {
 		panic(fmt.Sprintf("kv: entry %d is not a delete, though it was validated: %v",
 			e.Index, err))
 	}
+	if code := n.changesAllowed(); code != OK {
+		n.answer(token, code, nil, e.Index)
+		return
+	}
 	x := &execution{entry: *e, token: token, base: n.store.Revision(), lone: true}
 	x.plan.ops = []plannedOp{{kind: opDelete, request: &op}}
 	x.tx = n.store.Begin()
@@ -227,6 +240,10 @@ func (n *Node) startTxn(e *raft.Entry, token Token) {
 	if err := parseTxn(e.Data, &t, 0); err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not a transaction, though it was validated: %v",
 			e.Index, err))
+	}
+	if code := n.txnAllowed(&t); code != OK {
+		n.answer(token, code, nil, e.Index)
+		return
 	}
 	x := &execution{entry: *e, token: token, base: n.store.Revision()}
 	x.plan.pre, x.plan.leases = n.store, n.state.leases
@@ -327,6 +344,10 @@ func (n *Node) applyCompact(e *raft.Entry, token Token) {
 	if err := parseCompact(e.Data, &req); err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not a compaction, though it was validated: %v",
 			e.Index, err))
+	}
+	if code := n.changesAllowed(); code != OK {
+		n.answer(token, code, nil, e.Index)
+		return
 	}
 	if err := n.store.Compact(req.revision); err != nil {
 		code, ok := codeOf(err)

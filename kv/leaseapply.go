@@ -69,6 +69,10 @@ func (n *Node) applyGrant(e *raft.Entry, token Token) {
 	if !ok {
 		panic(fmt.Sprintf("kv: entry %d is not a grant, though it was validated", e.Index))
 	}
+	if code := n.spaceAllowed(); code != OK {
+		n.answer(token, code, nil, e.Index)
+		return
+	}
 	if n.state.leases.Has(l.ID) {
 		n.decide(uint64(ErrLeaseExists))
 		n.answer(token, ErrLeaseExists, nil, e.Index)
@@ -104,6 +108,10 @@ func (n *Node) startRevoke(e *raft.Entry, token Token) {
 	if err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not a revocation, though it was validated: %v", e.Index,
 			err))
+	}
+	if code := n.changesAllowed(); code != OK {
+		n.answer(token, code, nil, e.Index)
+		return
 	}
 	if !n.state.leases.Has(lease.ID(id)) {
 		n.decide(uint64(ErrLeaseNotFound))

@@ -3,11 +3,12 @@
 //
 //	state file content (little-endian; bytes are u32 length + content)
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
-//	| u32     | bytes     | u64    | bytes  | u32 n    | u32 n   | u32 n   | u32 n    |
-//	| version | raft conf | digest | clver  | members  | removed | windows | leases   |
+//	| u32     | bytes     | u64    | bytes  | u32 n    | u32 n   | u32 n   | sections |
+//	| version | raft conf | digest | clver  | members  | removed | windows |          |
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
 //
-// Auth and alarms will append sections.
+// The sections, in order: leases; alarms (u32 n, n x (u64 member, u32 kind)); the version that a
+// downgrade under way leads to (bytes). Auth will append one.
 package kv
 
 import (
@@ -32,6 +33,9 @@ type replicated struct {
 	removed []raft.MemberID
 	windows []window // sorted by member
 	leases  *lease.Table
+	alarms  []Alarm // sorted by kind, then member
+	// downgrade is the version that the cluster prepares to go down to, empty if to none.
+	downgrade string
 }
 
 // windowAt finds the window of a member, or where it belongs.
@@ -39,6 +43,12 @@ func (s *replicated) windowAt(m raft.MemberID) (i int, found bool) {
 	return slices.BinarySearchFunc(s.windows, m, func(w window, m raft.MemberID) int {
 		return compareIDs(w.member, m)
 	})
+}
+
+// wasRemoved says whether an id belonged to a member that was removed.
+func (s *replicated) wasRemoved(id raft.MemberID) bool {
+	_, found := slices.BinarySearch(s.removed, id)
+	return found
 }
 
 // window returns the window of a member, which it creates when missing.
@@ -106,7 +116,9 @@ func (s *replicated) encode() []byte {
 	for i := range s.windows {
 		b = s.windows[i].append(b)
 	}
-	return s.leases.Append(b)
+	b = s.leases.Append(b)
+	b = appendAlarms(b, s.alarms)
+	return putBytes(b, []byte(s.downgrade))
 }
 
 func decodeReplicated(raw []byte) (s replicated, err error) {
@@ -148,6 +160,8 @@ func decodeReplicated(raw []byte) (s replicated, err error) {
 		s.windows = append(s.windows, w)
 	}
 	s.leases = d.leases()
+	s.alarms = readAlarms(&d)
+	s.downgrade = string(d.bytes())
 	if d.err == nil && len(d.buf) != 0 {
 		d.fail(fmt.Errorf("%d bytes too many", len(d.buf)))
 	}
@@ -166,6 +180,9 @@ func encodeMember(m *Member) []byte {
 	b = putStrings(b, m.PeerURLs)
 	return putStrings(b, m.ClientURLs)
 }
+
+// DecodeMember reads a member from the context of a configuration change, for observers.
+func DecodeMember(raw []byte) (Member, error) { return decodeMember(raw) }
 
 func decodeMember(raw []byte) (Member, error) {
 	d := decoder{buf: raw}

@@ -77,7 +77,12 @@ func (n *Node) message(m *raft.Message) {
 	if m.To != n.cfg.Member || m.From == n.cfg.Member {
 		return
 	}
+	if n.hear(m.From); n.refuseRemoved(m) {
+		return
+	}
 	switch m.Type {
+	case raft.MsgContact:
+		n.receiveContact(m)
 	case raft.MsgSnapshotOffer:
 		n.receiveOffer(m)
 	case raft.MsgSnapshotChunk:
@@ -86,6 +91,7 @@ func (n *Node) message(m *raft.Message) {
 		n.shipAck(m)
 	case raft.MsgPropose:
 		if n.wellFormed(m) {
+			m.Entries = n.admitChanges(m.Entries)
 			n.raft.Receive(*m)
 		}
 	case raft.MsgAsk:
@@ -118,7 +124,9 @@ func (n *Node) validEntry(e *raft.Entry) bool {
 		entryRequest + raft.EntryType(MethodDeleteRange),
 		entryRequest + raft.EntryType(MethodTxn),
 		entryRequest + raft.EntryType(MethodCompact),
-		entryRequest + raft.EntryType(MethodLeaseRevoke):
+		entryRequest + raft.EntryType(MethodLeaseRevoke),
+		entryRequest + raft.EntryType(MethodAlarm),
+		entryRequest + raft.EntryType(MethodDowngrade):
 		return Validate(Method(e.Type-entryRequest), e.Data, &n.cfg.Limits) == OK
 	case entryRequest + raft.EntryType(MethodLeaseGrant):
 		return n.validGrant(e.Data)
@@ -147,6 +155,10 @@ func (n *Node) request(r *Request) {
 			return
 		}
 		n.early = append(n.early, *r)
+		return
+	}
+	if n.expelled != 0 {
+		n.answer(r.Token, ErrStopped, nil, 0)
 		return
 	}
 	if n.isLearner() && !servedByLearner(r) {
@@ -183,6 +195,12 @@ func (n *Node) request(r *Request) {
 	case MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseKeepAlive, MethodLeaseTimeToLive,
 		MethodLeaseLeases:
 		n.requestLease(r)
+	case MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote:
+		n.requestChange(r)
+	case MethodAlarm:
+		n.requestAlarm(r)
+	case MethodDowngrade:
+		n.requestDowngrade(r)
 	default:
 		panic(fmt.Sprintf("kv: unknown method %d", r.Method))
 	}
@@ -299,10 +317,15 @@ func (n *Node) tick(in *Input) {
 	n.log.Mark()
 	n.pace()
 	n.tickSpace()
+	if n.space.low {
+		n.raiseAlarm(AlarmNoSpace)
+	}
 	if n.phase != running {
 		return
 	}
 	n.raft.Tick(n.wall)
+	n.tickExpelled()
+	n.tickContacts()
 	n.tickProposals()
 	n.tickReads()
 	n.tickAsks()
@@ -311,6 +334,8 @@ func (n *Node) tick(in *Input) {
 	n.tickReceiving()
 	n.watchTransfer()
 	n.watching.hub.Tick(n.watchEnv())
+	n.tickAutoCompact()
+	n.tickVoters()
 	n.publish()
 }
 

@@ -145,7 +145,7 @@ func TestDefaultValuesOfUnsupportedFlagsAreAccepted(t *testing.T) {
 func TestEveryFlagOfEtcdIsKnown(t *testing.T) {
 	f := &Flags{Config: DefaultConfig()}
 	f.define()
-	effective := 26
+	effective := 30
 	require.Equal(t, 113, effective+len(parkedFlags()))
 	count := 0
 	f.set.VisitAll(func(*flagInfo) { count++ })

@@ -116,7 +116,7 @@ func newClient(w *world, index int, s *Script) *client {
 // newAdmin returns the client that the world itself asks with: transfers during the chaos, and the
 // final requests.
 func newAdmin(w *world) *client {
-	c := newClient(w, len(w.plan.Scripts), &Script{Timeout: finalTimeout, Keys: 1})
+	c := newClient(w, len(w.plan.Scripts)+1, &Script{Timeout: finalTimeout, Keys: 1})
 	c.admin = asWorld
 	return c
 }
@@ -130,6 +130,7 @@ type standing uint8
 const (
 	asClient standing = iota
 	asWorld
+	asOperator
 )
 
 func (c *client) endpoint() netsim.Endpoint {
@@ -304,7 +305,7 @@ func (c *client) finish(k *call, end callEnd) {
 		w.adminDone(k)
 		return
 	}
-	if w.heal.phase == chaos {
+	if w.heal.phase == chaos && c.admin == asClient {
 		think := c.script.Think/2 + int64(c.die.rand.Exp(uint64(c.script.Think/2)))
 		if c.die.chance(10_000) {
 			think += c.die.spread(100, 5000) * millisecond // a lull
@@ -328,7 +329,7 @@ func (c *client) transfer(to netsim.Set) {
 	if target == leader {
 		target = (target + 1) % c.world.plan.Members
 	}
-	raw, err := marshal(&pb.MoveLeaderRequest{TargetID: uint64(memberID(target))})
+	raw, err := marshal(&pb.MoveLeaderRequest{TargetID: uint64(c.world.members[target].id)})
 	if err != nil {
 		panic(err)
 	}

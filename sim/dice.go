@@ -26,6 +26,7 @@ const (
 	entityEdge
 	entityWatcher
 	entityConn
+	entityOperator
 )
 
 // die is the keyed stream of one entity.

@@ -24,13 +24,16 @@ const (
 	eventWatchUp                         // a letter on a watch stream arrives at a member
 	eventWatchDown                       // a letter on a watch stream arrives at a client
 	eventWatchBreak                      // one end of a watch stream notices that it is broken
+	eventReshape                         // the operator changes the membership
+	eventDisarm                          // the operator looks for alarms
 	numEventKinds
 )
 
 func (k eventKind) String() string {
 	names := [...]string{"?", "tick", "turn", "message", "request", "response", "disk", "read",
 		"issue", "timeout", "fault", "fault-end", "restart", "phase", "probe", "watch-act",
-		"watch-read", "watch-up", "watch-down", "watch-break"}
+		"watch-read", "watch-up", "watch-down", "watch-break", "reshape",
+		"disarm"}
 	if int(k) < len(names) {
 		return names[k]
 	}

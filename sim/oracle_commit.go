@@ -13,6 +13,7 @@ type commitOracle struct {
 	// entries[i] is the entry at index i+firstIndex.
 	entries []committed
 	state   *linearizability.State
+	alarms  []kv.Alarm // raised, oldest first
 	windows map[raft.MemberID]*seen
 	// since and compactions are what a judge of watches needs: when each revision, from 2 on, and
 	// each compaction took effect on the first member.
@@ -91,9 +92,9 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 			m.index, e.Index, c.last())
 		return
 	}
-	if n := w.oracle.ledger.copies(e.Index, e.Term); n < w.oracle.quorum() {
-		w.fail(OracleDurable, "member %d applies index %d, which is durable on %d of %d members",
-			m.index, e.Index, n, len(w.members))
+	if !w.oracle.onQuorum(e.Index, e.Term) {
+		w.fail(OracleDurable, "member %d applies index %d, which is durable on %d machines, and "+
+			"they are no quorum", m.index, e.Index, w.oracle.ledger.copies(e.Index, e.Term))
 		return
 	}
 	next := committed{mark: mark, seenTerm: w.oracle.wire.top, chain: fold(mark.hash,
@@ -116,6 +117,10 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 
 // execute does to the model what an entry must do, and tells the call what the world knows of it.
 func (c *commitOracle) execute(w *world, e *raft.Entry) {
+	if e.Type == raft.EntryConfig {
+		w.oracle.reshaped(e)
+		return
+	}
 	if ids, ok := kv.DecodeExpiry(e); ok {
 		if c.admit(e) {
 			c.expire(w, e, ids)
@@ -123,6 +128,10 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 		return
 	}
 	if e.Type < raft.EntryApplication || int(e.Type-raft.EntryApplication) >= int(kv.NumMethods) {
+		return
+	}
+	if e.Type == raft.EntryApplication+raft.EntryType(kv.MethodAlarm) {
+		c.alarm(w, e)
 		return
 	}
 	number, ok := markOf(e.Data)
@@ -136,13 +145,18 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 			call.client, number)
 		return
 	}
-	if !c.admit(e) {
+	if w.oracle.membership.now().wasRemoved(e.Proposer) || !c.admit(e) {
 		return
 	}
 	if call.effective != 0 {
 		w.fail(OracleRaft, "call %d takes effect at index %d and again at %d", number,
 			call.effective,
 			e.Index)
+		return
+	}
+	if c.stopped(&call.request.modelled) {
+		call.effective, call.expectedErr = e.Index, kv.ErrNoSpace.Text()
+		call.revision, call.appliedAt = c.state.Revision(), w.now
 		return
 	}
 	before, request, ttl := c.state, call.request.modelled, int64(0)
@@ -224,6 +238,10 @@ func (c *commitOracle) stateAt(w *world, m *member, s *kv.State) {
 func (o *oracles) replied(m *member, c *call, a *kv.Answer, body []byte) {
 	w := o.world
 	if a.Index == 0 {
+		return
+	}
+	if c.request.isChange() {
+		o.changed(m, c.request.method, a, body)
 		return
 	}
 	switch {

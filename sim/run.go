@@ -46,6 +46,7 @@ type Counts struct {
 	TornSectors, LostSectors, LostNames               uint64
 	Requests, Calls, Answered, Refused, Lost, Commits uint64
 	Elections, Offers, Installs                       uint64
+	Reshapes, Changes, Joints, Alarms                 uint64
 	Recovery                                          int64 // longest time to recover, nanoseconds
 	Virtual                                           int64 // length of the run, nanoseconds
 	Undecided                                         uint64
