@@ -90,7 +90,8 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 			token = pr.token
 		}
 	}
-	if e.Type != raft.EntryEmpty && e.Type != raft.EntryConfig && !n.admit(e) {
+	// A configuration entry is in force already, whatever its name says.
+	if e.Type != raft.EntryEmpty && !n.admit(e) && e.Type != raft.EntryConfig {
 		n.finish(e, skipped)
 		return
 	}
@@ -118,11 +119,15 @@ func (n *Node) perform(e *raft.Entry, token Token) {
 	switch e.Type {
 	case raft.EntryEmpty:
 	case raft.EntryConfig:
-		n.applyConfig(e)
+		n.applyConfig(e, token)
 	case entryPublish:
 		n.applyPublish(e)
 	case entryVersion:
 		n.applyVersion(e)
+	case entryRequest + raft.EntryType(MethodAlarm):
+		n.applyAlarm(e, token)
+	case entryRequest + raft.EntryType(MethodDowngrade):
+		n.applyDowngrade(e, token)
 	case entryRequest + raft.EntryType(MethodPut):
 		n.applyPut(e, token)
 	case entryRequest + raft.EntryType(MethodDeleteRange):

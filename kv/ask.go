@@ -153,9 +153,20 @@ func (n *Node) leaderRequest(r *Request) {
 	switch r.Method {
 	case MethodLeaseKeepAlive, MethodLeaseTimeToLive:
 		n.read(r)
+	case MethodMemberPromote:
+		n.conclude(r, n.learnerReady(r), nil)
 	default:
 		n.answer(r.Token, ErrUnknownMethod, nil, 0)
 	}
+}
+
+// conclude ends a leader's request: the asker goes on from there, be it this member or another one.
+func (n *Node) conclude(r *Request, code Code, body []byte) {
+	if r.Token&remoteToken == 0 {
+		n.told(r, code, body)
+		return
+	}
+	n.answer(r.Token, code, [][]byte{body}, 0)
 }
 
 // answerRemote sends an answer to the member whose request it was.
@@ -203,6 +214,10 @@ func (n *Node) receiveTell(m *raft.Message) {
 
 // told completes a request with what the leader said of it.
 func (n *Node) told(r *Request, code Code, body []byte) {
+	if code == OK && r.Method == MethodMemberPromote {
+		n.read(r) // the learner is ready: change the membership
+		return
+	}
 	if code == OK && (r.Method == MethodLeaseKeepAlive || r.Method == MethodLeaseTimeToLive) {
 		n.answer(r.Token, code, n.underOwnHeader(body), 0)
 		return

@@ -131,23 +131,31 @@ func (n *Node) validRequest(method Method, e *raft.Entry) bool {
 	case method == MethodAuthenticate:
 		return e.Type >= entrySealed && len(inner.Data) == tokenLetters
 	case changesAuth(method), method == MethodPut, method == MethodDeleteRange,
-		method == MethodTxn, method == MethodCompact, method == MethodLeaseRevoke:
+		method == MethodTxn, method == MethodCompact, method == MethodLeaseRevoke,
+		method == MethodAlarm, method == MethodDowngrade:
 		return Validate(method, inner.Data, &n.cfg.Limits) == OK
 	}
 	return method == MethodLeaseGrant && n.validGrant(inner.Data)
 }
 
-// mayApply opens an entry and says whether its user may do what it asks for.
+// mayApply opens an entry and says whether the alarms let it pass, and its user may do what it asks
+// for. Alarms and downgrades were checked when they came: members raise alarms by themselves.
 func (n *Node) mayApply(e *raft.Entry) (raft.Entry, Code) {
 	inner, who, ok := unseal(e)
 	if !ok {
 		panic(fmt.Sprintf("kv: entry %d has a malformed seal, though it was validated", e.Index))
 	}
 	method, isRequest := requestMethod(e.Type)
+	if !isRequest {
+		return inner, OK
+	}
+	if code := n.alarmsAllow(method, &inner); code != OK {
+		return inner, code
+	}
 	switch {
-	case method == MethodAuthenticate && isRequest:
+	case method == MethodAuthenticate:
 		return *e, OK // its seal says whom the token is for
-	case !isRequest || !n.state.auth.Enabled():
+	case !n.state.auth.Enabled():
 		return inner, OK
 	}
 	code := n.mayWrite(method, who, &inner)

@@ -168,6 +168,8 @@ func TestAFullDiskIsSurvived(t *testing.T) {
 	m.inbox = append(m.inbox, Input{Kind: InputSpace, Free: 1 << 40})
 	w.run(3 * retryTicks)
 	require.Equal(t, reserveHeld, n.space.reserve)
+	require.Equal(t, ErrNoSpace, w.ask(0, MethodPut, big, &put), "the alarm stays")
+	require.Len(t, w.alarm(0, pb.AlarmRequest_DEACTIVATE, 1, pb.AlarmType_NOSPACE), 1)
 	require.Equal(t, OK, w.ask(0, MethodPut, big, &put))
 	w.agree()
 }
@@ -207,6 +209,7 @@ func TestADiskWithoutAnyRoomIsWaitedFor(t *testing.T) {
 	m.disk.capacity = 0
 	w.run(3 * retryTicks)
 	require.Equal(t, m.driver.Node.raft.Durable(), m.driver.Node.raft.Status().Last)
+	require.Len(t, w.alarm(0, pb.AlarmRequest_DEACTIVATE, 1, pb.AlarmType_NOSPACE), 1)
 	w.put(0, "b", "2")
 	w.agree()
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"slices"
+	"strconv"
 
 	"github.com/detcd/detcd/raft"
 )
@@ -18,6 +19,12 @@ func MemberIDFor(peerURLs []string, token string) raft.MemberID {
 	}
 	sum := sha1.Sum(append(b, token...))
 	return raft.MemberID(binary.BigEndian.Uint64(sum[:8]))
+}
+
+// newMemberID is etcd's id of a member that is added: as MemberIDFor, with the second in which it
+// is added, as a decimal number, in the token's place.
+func newMemberID(peerURLs []string, wall int64) raft.MemberID {
+	return MemberIDFor(peerURLs, strconv.FormatInt(wall/1_000_000_000, 10))
 }
 
 // ClusterIDFor is etcd's cluster id: the first 8 bytes of the SHA-1 of the members' ids, 8 bytes

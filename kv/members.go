@@ -4,6 +4,8 @@ package kv
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/detcd/detcd/raft"
 )
@@ -14,7 +16,7 @@ const clusterVersion = "3.7.0"
 
 // applyConfig makes a committed configuration change part of the members' list. Raft itself
 // adopted it when it was appended.
-func (n *Node) applyConfig(e *raft.Entry) {
+func (n *Node) applyConfig(e *raft.Entry, token Token) {
 	change, err := raft.DecodeChange(e.Data)
 	if err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not a configuration change: %v", e.Index, err))
@@ -24,8 +26,12 @@ func (n *Node) applyConfig(e *raft.Entry) {
 		case raft.RemoveMember:
 			n.state.removeMember(c.Member)
 			n.note(Info, "removed member", Field{"removed-remote-peer-id", c.Member.String()})
+			if c.Member == n.cfg.Member {
+				n.expel()
+			}
 		case raft.AddVoter, raft.AddLearner, raft.UpdateMember:
 			n.changeMember(c)
+		case raft.LeaveJoint:
 		default:
 			n.halt(fmt.Sprintf("log entry %d changes the configuration in a way (%d) that this "+
 				"program does not know", e.Index, c.Kind))
@@ -34,12 +40,16 @@ func (n *Node) applyConfig(e *raft.Entry) {
 	if n.state.config, err = n.state.config.Apply(change); err != nil {
 		panic(fmt.Sprintf("kv: entry %d was committed, but %v", e.Index, err))
 	}
+	n.answerChange(e, &change.Changes[0], token)
+	n.proposals.dirty = n.proposals.unanswered > 0 // the next change may go
 }
 
 func (n *Node) changeMember(c raft.Change) {
 	m := Member{ID: c.Member}
+	message := "added member"
 	if old := n.state.member(c.Member); old != nil {
 		m = *old
+		message = "promote member"
 	}
 	if len(c.Context) > 0 {
 		sent, err := decodeMember(c.Context)
@@ -48,15 +58,23 @@ func (n *Node) changeMember(c raft.Change) {
 				c.Member, err))
 		}
 		m.PeerURLs = sent.PeerURLs
+		if c.Kind != raft.UpdateMember {
+			m.Learner = sent.Learner
+		}
 	}
 	switch c.Kind {
+	case raft.UpdateMember:
+		message = "updated member"
 	case raft.AddVoter:
 		m.Learner = Voting
-	case raft.AddLearner:
-		m.Learner = LearnerOnly
 	}
 	n.state.setMember(m)
-	n.note(Info, "added member", Field{"added-peer-id", c.Member.String()})
+	if isVoid(&c) {
+		return
+	}
+	n.note(Info, message, Field{"member-id", c.Member.String()},
+		Field{"peer-urls", strings.Join(m.PeerURLs, ",")},
+		Field{"is-learner", strconv.FormatBool(m.Learner == LearnerOnly)})
 }
 
 // applyPublish records a member's name and client addresses.
@@ -87,8 +105,8 @@ func (n *Node) applyVersion(e *raft.Entry) {
 
 // publish proposes what the cluster should know of this member, and, as the leader, the version.
 func (n *Node) publish() {
-	if n.leader == 0 || n.phase != running {
-		return
+	if n.leader == 0 || n.phase != running || n.state.member(n.cfg.Member) == nil {
+		return // nobody would publish, or nobody is there yet, or any more
 	}
 	if !n.published() && !n.proposing(entryPublish) {
 		m := Member{ID: n.cfg.Member, Name: n.cfg.Name, ClientURLs: n.cfg.ClientURLs}
@@ -121,13 +139,12 @@ type transfer struct {
 func (n *Node) moveLeader(r *Request) {
 	id, err := parseVarint1(r.Raw)
 	to := raft.MemberID(id)
-	m := n.state.member(to)
 	switch {
 	case err != nil:
 		n.answer(r.Token, ErrMalformed, nil, 0)
 	case n.role != raft.Leader:
 		n.answer(r.Token, ErrNotLeader, nil, 0)
-	case m == nil || m.Learner == LearnerOnly:
+	case !n.state.config.IsVoter(to):
 		n.answer(r.Token, ErrBadTransferee, nil, 0)
 	case to == n.cfg.Member:
 		n.answer(r.Token, OK, [][]byte{}, 0)

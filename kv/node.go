@@ -34,11 +34,16 @@ const (
 type Config struct {
 	Cluster uint64
 	Member  raft.MemberID
-	// Members is the initial cluster, this member included; used only when the disk is empty.
+	// Members is the initial cluster, this member included; used only when the disk is empty. For
+	// a member that joins it is whom it was told about, until it has a state of its own.
 	Members []Member
 	// Name and ClientURLs are this member's attributes, published through the log.
 	Name       string
 	ClientURLs []string
+	Strictness Strictness // of changes of the membership
+	Start      StartMode
+	// AutoCompact is what a leader compacts without being asked.
+	AutoCompact AutoCompact
 	// Seed keys all randomness and the log's checksums; nobody but the member may know it.
 	// TickNanos is the time between ticks; HeartbeatTicks and ElectionTicks are raft's.
 	Seed           uint64
@@ -59,11 +64,21 @@ type Config struct {
 	TokenNanos int64
 }
 
+// StartMode says what a start with an empty disk does.
+type StartMode uint8
+
+// The choices.
+const (
+	Found StartMode = iota // make Members the cluster, together with all of them
+	Join                   // wait for the state of the cluster that this member was added to
+)
+
 // Limits bounds what a node holds. DefaultLimits are production's; the simulator draws tiny ones.
 type Limits struct {
 	MaxRequestBytes  int   // of one request in the log
 	MaxTxnOps        int   // etcd's budget per level
 	QuotaBytes       int64 // of all retained revisions; < 0 is none
+	MaxLearners      int
 	MaxPending       int   // requests waiting for apply, per member; below half a window's span
 	MaxPendingBytes  int64 // of those requests
 	MaxBacklog       int   // committed minus applied entries before refusal
@@ -89,6 +104,7 @@ func DefaultLimits() Limits {
 		MaxRequestBytes:  1536 << 10,
 		MaxTxnOps:        128,
 		QuotaBytes:       2 << 30,
+		MaxLearners:      1,
 		MaxPending:       windowSpan / 2,
 		MaxPendingBytes:  256 << 20,
 		MaxBacklog:       5000,
@@ -169,6 +185,9 @@ type Node struct {
 	reads       reads
 	asks        asks
 	leases      leases
+	contacts    contacts
+	auto        autoCompact
+	expelled    int64 // mono; when this member learned that it was removed, 0 if it was not
 	views       views
 	watching    watching
 	tokens      tokens
@@ -222,6 +241,8 @@ type State struct {
 	LogBytes  int64
 	Pending   int // writes that wait for apply and reads that wait for an index
 	Members   []Member
+	Removed   []raft.MemberID
+	Alarms    []Alarm
 	Version   string // cluster version, empty until decided
 	// AuthEnabled and AuthRevision are of the store of users and roles.
 	AuthEnabled  bool
@@ -241,6 +262,8 @@ func (n *Node) State() State {
 			len(n.tokens.waiting),
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
 		AuthEnabled: n.state.auth.Enabled(), AuthRevision: n.state.auth.Revision(),
+		Removed: append([]raft.MemberID(nil), n.state.removed...),
+		Alarms:  append([]Alarm(nil), n.state.alarms...),
 	}
 	if n.apply != nil {
 		s.Revision = n.apply.base // the applied index's, though some of the entry may be visible

@@ -30,6 +30,7 @@ type proposal struct {
 	deadline int64 // mono; when the client is told that the outcome is unknown
 	sent     int64 // mono; when it was last proposed, 0 for never
 	status   proposalStatus
+	refusal  Code // of a void change: what the client is told when it is applied
 }
 
 type proposalStatus uint8
@@ -50,6 +51,8 @@ type proposals struct {
 	// overtaken is the highest sequence that was applied: what was proposed before it and is still
 	// open was lost on the way, or delayed.
 	overtaken raft.Sequence
+	// change is the sequence of the configuration change that may be proposed now, 0 for none.
+	change raft.Sequence
 	// dirty says that some are waiting to be proposed.
 	dirty bool
 }
@@ -102,12 +105,9 @@ func (n *Node) propose(token Token, typ raft.EntryType, data []byte) {
 // admitWrite says whether a write may enter now, and with which refusal if not.
 func (n *Node) admitWrite(r *Request) Code {
 	lim := &n.cfg.Limits
-	if lim.QuotaBytes >= 0 && (r.Method == MethodPut || r.Method == MethodTxn ||
-		r.Method == MethodLeaseGrant) {
-		files, _ := n.store.Size()
-		if files+int64(len(r.Raw))+requestOverhead > lim.QuotaBytes && r.grows() {
-			return ErrNoSpace
-		}
+	if lim.QuotaBytes >= 0 && n.overQuota(r) {
+		n.raiseAlarm(AlarmNoSpace)
+		return ErrNoSpace
 	}
 	if n.space.low && r.grows() {
 		return ErrNoSpace
@@ -122,14 +122,9 @@ func (n *Node) admitWrite(r *Request) Code {
 }
 
 // grows says whether the request puts anything, in any branch.
-func (r *Request) grows() bool {
-	if r.Method != MethodTxn {
-		return r.Method == MethodPut || r.Method == MethodLeaseGrant
-	}
-	var t txnRequest
-	return parseTxn(r.Raw, &t, 0) != nil || putsAnything(&t)
-}
+func (r *Request) grows() bool { return r.cost() > 0 }
 
+// putsAnything says whether a transaction puts, in any branch.
 func putsAnything(t *txnRequest) bool {
 	for _, branch := range [2][]requestOp{t.success, t.failure} {
 		for i := range branch {
@@ -148,10 +143,11 @@ func (n *Node) proposeWaiting() {
 		return
 	}
 	p.dirty = false
+	n.vetChanges()
 	var batch []raft.Entry
 	for i := range p.queue {
 		pr := &p.queue[i]
-		if pr.status != proposalWaiting {
+		if pr.status != proposalWaiting || pr.typ == raft.EntryConfig && pr.sequence != p.change {
 			continue
 		}
 		pr.status, pr.sent = proposalSent, n.mono
@@ -190,7 +186,8 @@ func (n *Node) reproposeAll() {
 
 // tickProposals repeats what was lost, and gives up on what is too old. A leader's own proposals
 // are in its log, so only those that went to another member can be lost: they are repeated soon
-// when later ones have been applied, and after two election timeouts of silence otherwise.
+// when later ones have been applied, and after two election timeouts of silence otherwise. A change
+// of the membership is refused without a word while another is under way, and repeated soon.
 func (n *Node) tickProposals() {
 	p := &n.proposals
 	for len(p.queue) > 0 && p.queue[0].deadline <= n.mono {
@@ -201,7 +198,7 @@ func (n *Node) tickProposals() {
 	for i := range p.queue {
 		pr := &p.queue[i]
 		patience := 2 * n.electionTimeout()
-		if pr.sequence < p.overtaken {
+		if pr.sequence < p.overtaken || pr.typ == raft.EntryConfig {
 			patience = n.electionTimeout() / 8
 		}
 		if pr.status == proposalSent && n.role != raft.Leader && n.mono-pr.sent > patience {

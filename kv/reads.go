@@ -227,6 +227,15 @@ func (n *Node) serve(r *readRequest) {
 	case MethodLeaseKeepAlive, MethodLeaseTimeToLive, MethodLeaseLeases:
 		n.serveLease(r)
 		return
+	case MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote:
+		n.reconfigure(r)
+		return
+	case MethodAlarm:
+		n.answer(r.token, OK, n.alarmBody(n.header(), n.listAlarms(r.raw)), 0)
+		return
+	case MethodDowngrade:
+		n.validateDowngrade(r)
+		return
 	case MethodRange:
 		var req rangeRequest
 		if err := parseRange(r.raw, &req); err != nil {

@@ -1,10 +1,12 @@
 // What a start does: read the disk, join what it holds, and say what must be durable first.
 //
-// A start has three shapes. A first start finds nothing: it makes the initial members the state at
+// A start has four shapes. A first start finds nothing: it makes the initial members the state at
 // index 1, checkpoints that, and begins the log after it; every initial member does the same, so
-// all logs join at index 1. An ordinary start finds a manifest and a log that holds the entries
-// after it. A start after a crash in a snapshot's installation finds a manifest ahead of the log:
-// the manifest came first, so the log's entries are obsolete; its term and vote are not.
+// all logs join at index 1. The first start of a member that was added to a cluster makes no state;
+// until a leader has shipped it one, its state is that of index 0, which no log begins after. An
+// ordinary start finds a manifest and a log that holds the entries after it. A start after a crash
+// in a snapshot's installation finds a manifest ahead of the log: the manifest came first, so the
+// log's entries are obsolete; its term and vote are not.
 //
 // Everything else is damage, and the node refuses: one of the two is missing, the log begins after
 // the manifest's index, it ends before an index that this member itself checkpointed, or its
@@ -74,6 +76,9 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	case !loaded.Empty && rec.Empty && loaded.Checkpoint.Applied > uint64(bootstrapIndex):
 		return nil, fmt.Errorf("kv: member %s has data but no log: directory %q is missing or "+
 			"was emptied, and with it this member's votes", cfg.Member, logDir)
+	case loaded.Empty && cfg.Start == Join:
+		n.await()
+		return n, nil
 	case loaded.Empty:
 		n.bootstrap()
 		return n, nil
@@ -97,6 +102,14 @@ func (n *Node) bootstrap() {
 	n.state.found(n.cfg.Members)
 	n.store.StartCheckpoint(n.checkpoint())
 	n.restartLog(raft.HardState{})
+}
+
+// await makes a member that joins a cluster out of an empty disk: it knows nobody, holds nothing
+// and waits for a leader, from whom it gets its first state as a snapshot. The checkpoint of that
+// nothing tells a later start that its log was not orphaned.
+func (n *Node) await() {
+	n.store.StartCheckpoint(n.checkpoint())
+	n.newRaft(raft.HardState{}, wal.Recovered{})
 }
 
 // join continues from a checkpoint and the log beside it.

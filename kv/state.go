@@ -3,14 +3,12 @@
 //
 //	state file content (little-endian; bytes are u32 length + content)
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
-//	| u32     | bytes     | u64    | bytes  | u32 n    | u32 n   | u32 n   | u32 n    |
-//	| version | raft conf | digest | clver  | members  | removed | windows | leases   |
+//	| u32     | bytes     | u64    | bytes  | u32 n    | u32 n   | u32 n   | sections |
+//	| version | raft conf | digest | clver  | members  | removed | windows |          |
 //	+---------+-----------+--------+--------+----------+---------+---------+----------+
-//	| bytes   |
-//	| auth    |
-//	+---------+
 //
-// Alarms will append a section.
+// The sections, in order: leases; alarms (u32 n, n x (u64 member, u32 kind)); the version that a
+// downgrade under way leads to (bytes); users and roles (bytes).
 package kv
 
 import (
@@ -37,6 +35,9 @@ type replicated struct {
 	windows []window // sorted by member
 	leases  *lease.Table
 	auth    auth.Store
+	alarms  []Alarm // sorted by kind, then member
+	// downgrade is the version that the cluster prepares to go down to, empty if to none.
+	downgrade string
 }
 
 // windowAt finds the window of a member, or where it belongs.
@@ -44,6 +45,12 @@ func (s *replicated) windowAt(m raft.MemberID) (i int, found bool) {
 	return slices.BinarySearchFunc(s.windows, m, func(w window, m raft.MemberID) int {
 		return compareIDs(w.member, m)
 	})
+}
+
+// wasRemoved says whether an id belonged to a member that was removed.
+func (s *replicated) wasRemoved(id raft.MemberID) bool {
+	_, found := slices.BinarySearch(s.removed, id)
+	return found
 }
 
 // window returns the window of a member, which it creates when missing.
@@ -111,7 +118,10 @@ func (s *replicated) encode() []byte {
 	for i := range s.windows {
 		b = s.windows[i].append(b)
 	}
-	return putBytes(s.leases.Append(b), s.auth.Encode(nil))
+	b = s.leases.Append(b)
+	b = appendAlarms(b, s.alarms)
+	b = putBytes(b, []byte(s.downgrade))
+	return putBytes(b, s.auth.Encode(nil))
 }
 
 func decodeReplicated(raw []byte) (s replicated, err error) {
@@ -153,6 +163,8 @@ func decodeReplicated(raw []byte) (s replicated, err error) {
 		s.windows = append(s.windows, w)
 	}
 	s.leases = d.leases()
+	s.alarms = readAlarms(&d)
+	s.downgrade = string(d.bytes())
 	users := d.bytes()
 	if d.err == nil {
 		if s.auth, err = auth.Decode(users); err != nil {
@@ -177,6 +189,9 @@ func encodeMember(m *Member) []byte {
 	b = putStrings(b, m.PeerURLs)
 	return putStrings(b, m.ClientURLs)
 }
+
+// DecodeMember reads a member from the context of a configuration change, for observers.
+func DecodeMember(raw []byte) (Member, error) { return decodeMember(raw) }
 
 func decodeMember(raw []byte) (Member, error) {
 	d := decoder{buf: raw}

@@ -1,8 +1,6 @@
 package kv
 
-import (
-	"google.golang.org/protobuf/encoding/protowire"
-)
+import "fmt"
 
 // storageVersion is the version of etcd's storage schema whose snapshots this program writes.
 const storageVersion = "3.7.0"
@@ -43,11 +41,12 @@ func (n *Node) statusBody() [][]byte {
 	if n.leader == 0 {
 		b = appendString(b, 8, ErrNoLeader.Text())
 	}
+	for _, a := range n.state.alarms {
+		b = appendString(b, 8, fmt.Sprintf("memberID:%d alarm:%s ", uint64(a.Member), a.Kind))
+	}
 	b = appendVarint(b, 9, uint64(inUse))
 	b = appendBool(b, 10, n.isLearner())
 	b = appendString(b, 11, storageVersion)
 	b = appendVarint(b, 12, uint64(max(n.cfg.Limits.QuotaBytes, 0)))
-	b = protowire.AppendTag(b, 13, protowire.BytesType) // downgradeInfo: none under way
-	b = protowire.AppendVarint(b, 0)
-	return [][]byte{b}
+	return [][]byte{n.appendDowngradeInfo(b)}
 }

@@ -80,7 +80,12 @@ func (n *Node) message(m *raft.Message) {
 	if m.To != n.cfg.Member || m.From == n.cfg.Member {
 		return
 	}
+	if n.hear(m.From); n.refuseRemoved(m) {
+		return
+	}
 	switch m.Type {
+	case raft.MsgContact:
+		n.receiveContact(m)
 	case raft.MsgSnapshotOffer:
 		n.receiveOffer(m)
 	case raft.MsgSnapshotChunk:
@@ -89,6 +94,7 @@ func (n *Node) message(m *raft.Message) {
 		n.shipAck(m)
 	case raft.MsgPropose:
 		if n.wellFormed(m) {
+			m.Entries = n.admitChanges(m.Entries)
 			n.raft.Receive(*m)
 		}
 	case raft.MsgAsk:
@@ -147,6 +153,10 @@ func (n *Node) request(r *Request) {
 		n.early = append(n.early, *r)
 		return
 	}
+	if n.expelled != 0 {
+		n.answer(r.Token, ErrStopped, nil, 0)
+		return
+	}
 	if n.isLearner() && !servedByLearner(r) {
 		n.answer(r.Token, ErrNotLearner, nil, 0)
 		return
@@ -199,6 +209,12 @@ func (n *Node) request(r *Request) {
 	case MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseKeepAlive, MethodLeaseTimeToLive,
 		MethodLeaseLeases:
 		n.requestLease(r)
+	case MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote:
+		n.requestChange(r)
+	case MethodAlarm:
+		n.requestAlarm(r)
+	case MethodDowngrade:
+		n.requestDowngrade(r)
 	default:
 		panic(fmt.Sprintf("kv: unknown method %d", r.Method))
 	}
@@ -320,10 +336,15 @@ func (n *Node) tick(in *Input) {
 	n.log.Mark()
 	n.pace()
 	n.tickSpace()
+	if n.space.low {
+		n.raiseAlarm(AlarmNoSpace)
+	}
 	if n.phase != running {
 		return
 	}
 	n.raft.Tick(n.wall)
+	n.tickExpelled()
+	n.tickContacts()
 	n.tickProposals()
 	n.tickReads()
 	n.tickTokens()
@@ -334,6 +355,8 @@ func (n *Node) tick(in *Input) {
 	n.tickReceiving()
 	n.watchTransfer()
 	n.watching.hub.Tick(n.watchEnv())
+	n.tickAutoCompact()
+	n.tickVoters()
 	n.publish()
 }
 

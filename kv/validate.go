@@ -53,7 +53,20 @@ func Validate(method Method, raw []byte, lim *Limits) Code {
 		}
 	case MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseKeepAlive, MethodLeaseTimeToLive:
 		return validateLease(method, raw, lim)
-	case MethodMemberList, MethodHashKV, MethodMoveLeader:
+	case MethodMemberAdd, MethodMemberUpdate:
+		if code := validateMember(method, raw); code != OK {
+			return code
+		}
+	case MethodAlarm:
+		if code := validateAlarm(raw); code != OK {
+			return code
+		}
+	case MethodDowngrade:
+		if code := checkDowngrade(raw); code != OK {
+			return code
+		}
+	case MethodMemberList, MethodHashKV, MethodMoveLeader, MethodMemberRemove,
+		MethodMemberPromote:
 		if _, err := parseVarint1(raw); err != nil {
 			return ErrMalformed
 		}

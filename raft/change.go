@@ -6,10 +6,11 @@ import (
 	"slices"
 )
 
-// Membership changes, one voter at a time (dissertation 4.1, with the correction of 2015: a leader
-// changes nothing before it has committed an entry of its own term). Majorities of two
-// configurations that differ by one voter share a member, so it does not matter which of the two a
-// server uses; the newest one in its log is used at once, committed or not.
+// Membership changes (dissertation 4.1, with the correction of 2015: a leader changes nothing
+// before it has committed an entry of its own term). Majorities of two configurations that differ
+// by one voter share a member, so it does not matter which of the two a server uses; the newest one
+// in its log is used at once, committed or not. What differs by more goes through a joint
+// configuration (joint.go).
 
 // ChangeKind says what a Change does to a member.
 type ChangeKind uint8
@@ -21,6 +22,7 @@ const (
 	AddLearner            // a new learner
 	RemoveMember
 	UpdateMember // changes nothing for Raft; Context is for the state machine
+	LeaveJoint   // the outgoing voters go; only a leader makes it, Member is that leader
 )
 
 // Change is one change to one member.
@@ -30,8 +32,8 @@ type Change struct {
 	Context []byte // for the state machine (addresses, names); Raft carries it unread
 }
 
-// ConfigChange is the content of an EntryConfig: a list, so that joint changes fit the format. A
-// leader that cannot do joint consensus refuses a list that changes more than one voter.
+// ConfigChange is the content of an EntryConfig. A list that changes more than one voter makes a
+// joint configuration.
 type ConfigChange struct {
 	Changes []Change
 }
@@ -39,11 +41,13 @@ type ConfigChange struct {
 // The reasons for which a change is not possible in any configuration.
 var (
 	errChangeEmpty      = errors.New("raft: a configuration change that changes nothing")
-	errChangeTwoVoters  = errors.New("raft: more than one voter would change")
+	errChangeJoint      = errors.New("raft: a joint configuration can only be left")
+	errChangeNotJoint   = errors.New("raft: there is no joint configuration to leave")
 	errChangeNoVoter    = errors.New("raft: no voter would be left")
 	errChangeNotMember  = errors.New("raft: not a member")
 	errChangeIsMember   = errors.New("raft: already a member")
 	errChangeZeroMember = errors.New("raft: member 0 does not exist")
+	errChangeOverlap    = errors.New("raft: a change contradicts itself")
 	errChangeKind       = errors.New("raft: unknown kind of change")
 )
 
@@ -53,17 +57,23 @@ func (c *Config) Apply(ch ConfigChange) (Config, error) {
 	if len(ch.Changes) == 0 {
 		return Config{}, errChangeEmpty
 	}
+	if len(c.Outgoing) > 0 || ch.Changes[0].Kind == LeaveJoint {
+		return c.leave(&ch)
+	}
 	next := c.Clone()
 	for i := range ch.Changes {
 		if err := next.applyOne(&ch.Changes[i]); err != nil {
 			return Config{}, fmt.Errorf("change %d of member %v: %w", i, ch.Changes[i].Member, err)
 		}
 	}
-	if voterDistance(c.Voters, next.Voters) > 1 {
-		return Config{}, errChangeTwoVoters
-	}
 	if len(next.Voters) == 0 {
 		return Config{}, errChangeNoVoter
+	}
+	if voterDistance(c.Voters, next.Voters) > 1 {
+		next.Outgoing = slices.Clone(c.Voters)
+	}
+	if err := next.Check(); err != nil {
+		return Config{}, fmt.Errorf("%w: %w", errChangeOverlap, err)
 	}
 	return next, nil
 }

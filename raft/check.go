@@ -78,9 +78,9 @@ func (r *Raft) checkConfigs() error {
 		if c.index > r.log.last || (i > 0 && r.configs[i-1].index >= c.index) {
 			return fmt.Errorf("raft: configuration of entry %d, last index %d", c.index, r.log.last)
 		}
-		if i > 0 && voterDistance(r.configs[i-1].config.Voters, c.config.Voters) > 1 {
-			return fmt.Errorf("raft: voters %v follow %v in one step",
-				c.config.Voters, r.configs[i-1].config.Voters)
+		if i > 0 && !c.config.follows(&r.configs[i-1].config) {
+			return fmt.Errorf("raft: configuration %v follows %v in one step",
+				c.config, r.configs[i-1].config)
 		}
 	}
 	return nil

@@ -98,7 +98,7 @@ func DecodeChange(buf []byte) (ConfigChange, error) {
 			return ConfigChange{}, errShort
 		}
 		kind, size := ChangeKind(rest[0]), uint64(le.Uint32(rest[1:]))
-		if kind == 0 || kind > UpdateMember {
+		if kind == 0 || kind > LeaveJoint {
 			return ConfigChange{}, fmt.Errorf("%w: kind of change %d", errRange, kind)
 		}
 		c.Changes[i] = Change{Kind: kind, Member: MemberID(le.Uint64(rest[5:]))}

@@ -7,8 +7,7 @@ import (
 
 // Config is a cluster configuration: who votes, who learns. A quorum needs a majority of Voters
 // and, while Outgoing is not empty, a majority of Outgoing too (joint consensus, Raft dissertation
-// 4.3). Today's single changes never fill Outgoing; the type and the formats hold it from the
-// first day.
+// 4.3). Changes of a single voter never fill Outgoing.
 //
 // Invariant: each list is sorted and free of repeats; Learners is disjoint from both others.
 type Config struct {

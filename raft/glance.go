@@ -17,3 +17,9 @@ func (r *Raft) MemoryBytes() int64 { return int64(r.log.bytes) }
 
 // Leadership returns the known leader (0 if none), the term, and this member's role.
 func (r *Raft) Leadership() (MemberID, Term, Role) { return r.leader, r.term, r.role }
+
+// ChangeableAt says whether this member may append a configuration change now: it leads, knows what
+// is committed, and the configuration in force was made by an entry up to the applied index.
+func (r *Raft) ChangeableAt(applied Index) bool {
+	return r.changePermitted() && r.configs.current().index <= applied
+}

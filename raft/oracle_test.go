@@ -170,6 +170,7 @@ func (o *oracle) newLeader(n *testNode) {
 	require.True(o.t, !known || old == name, "two leaders in term %d: %s, %s", n.r.term, old, name)
 	o.leaders[n.r.term] = name
 	o.reached["leader elected"]++
+	o.elected(n)
 	for i := range o.committed {
 		at := Index(i + 1)
 		if o.committedBy[i] >= n.r.term || at < n.r.log.prev {
@@ -178,6 +179,24 @@ func (o *oracle) newLeader(n *testNode) {
 		t, ok := n.r.log.term(at)
 		require.True(o.t, ok && t == o.committed[i].Term,
 			"leader %s of term %d lacks committed entry %d", name, n.r.term, at)
+	}
+}
+
+// elected: majorities of both halves of the leader's configuration have voted for it, durably.
+func (o *oracle) elected(n *testNode) {
+	config := &n.r.configs.current().config
+	if len(config.Outgoing) > 0 {
+		o.reached["elected in joint"]++
+	}
+	for _, voters := range [][]MemberID{config.Voters, config.Outgoing} {
+		votes := 0
+		for _, v := range voters {
+			if o.votes[voteKey{v, n.r.term}] == n.id || v == n.id {
+				votes++
+			}
+		}
+		require.True(o.t, len(voters) == 0 || votes >= majority(len(voters)),
+			"%v leads term %d with %d votes of %v", n.id, n.r.term, votes, voters)
 	}
 }
 
@@ -206,16 +225,21 @@ func (o *oracle) newlyCommitted(n *testNode, from Index) {
 	t, _ := n.r.log.term(top)
 	require.Equal(o.t, n.r.term, t, "leader commits an entry of another term directly")
 	o.reached["commit"]++
-	voters := n.r.configs.current().config.Voters
-	holders := 0
-	for _, v := range voters {
-		d := &o.c.node(v).disk
-		if d.holds(top, t) || d.installed.Index >= top {
-			holders++
-		}
+	config := &n.r.configs.current().config
+	if len(config.Outgoing) > 0 {
+		o.reached["joint commit"]++
 	}
-	require.GreaterOrEqual(o.t, holders, majority(len(voters)),
-		"entry %d is committed on %d disks of %v", top, holders, voters)
+	for _, voters := range [][]MemberID{config.Voters, config.Outgoing} {
+		holders := 0
+		for _, v := range voters {
+			d := &o.c.node(v).disk
+			if d.holds(top, t) || d.installed.Index >= top {
+				holders++
+			}
+		}
+		require.True(o.t, len(voters) == 0 || holders >= majority(len(voters)),
+			"entry %d is committed on %d disks of %v", top, holders, voters)
+	}
 }
 
 // unsettledChanges: no log holds two configuration entries that are not committed.

@@ -251,6 +251,7 @@ func (r *Raft) Take(out *Output) {
 	r.sendForwards()
 	if r.role == Leader {
 		r.advanceCommit()
+		r.leaveJoint()
 		r.startRound()
 	} else {
 		r.forwardReads()

@@ -314,8 +314,9 @@ func TestChangesThatAreRefused(t *testing.T) {
 		{Changes: []Change{{Kind: AddLearner, Member: 5}}},
 		{Changes: []Change{{Kind: RemoveMember, Member: 9}}},
 		{Changes: []Change{{Kind: UpdateMember, Member: 9}}},
-		{Changes: []Change{{Kind: AddVoter, Member: 3}, {Kind: AddVoter, Member: 4}}},
-		{Changes: []Change{{Kind: AddVoter, Member: 3}, {Kind: RemoveMember, Member: 1}}},
+		{Changes: []Change{{Kind: LeaveJoint, Member: 1}}},
+		{Changes: []Change{{Kind: AddVoter, Member: 3}, {Kind: RemoveMember, Member: 1},
+			{Kind: AddLearner, Member: 1}}},
 	} {
 		_, err := c.Apply(ch)
 		require.Error(t, err, "%+v", ch)
@@ -329,6 +330,28 @@ func TestChangesThatAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Config{Voters: []MemberID{1, 2, 5}, Learners: []MemberID{7}},
 		Config{Voters: got.Voters, Learners: got.Learners})
+}
+
+func TestSeveralVotersChangeThroughAJointConfiguration(t *testing.T) {
+	c := Config{Voters: []MemberID{1, 2, 3}, Learners: []MemberID{5}}
+	joint, err := c.Apply(ConfigChange{Changes: []Change{{Kind: AddVoter, Member: 5},
+		{Kind: RemoveMember, Member: 1}}})
+	require.NoError(t, err)
+	require.Equal(t, []MemberID{2, 3, 5}, joint.Voters)
+	require.Equal(t, []MemberID{1, 2, 3}, joint.Outgoing)
+	require.Empty(t, joint.Learners)
+	require.True(t, joint.follows(&c))
+	for _, ch := range []Change{{Kind: AddLearner, Member: 7}, {Kind: RemoveMember, Member: 2},
+		{Kind: UpdateMember, Member: 2}} {
+		_, err = joint.Apply(ConfigChange{Changes: []Change{ch}})
+		require.ErrorIs(t, err, errChangeJoint)
+	}
+	left, err := joint.Apply(ConfigChange{Changes: []Change{{Kind: LeaveJoint, Member: 2}}})
+	require.NoError(t, err)
+	require.Equal(t, []MemberID{2, 3, 5}, left.Voters)
+	require.Empty(t, left.Outgoing)
+	require.True(t, left.follows(&joint))
+	require.False(t, left.follows(&c), "two voters differ")
 }
 
 func TestDrawsDifferByMemberStartAndCounter(t *testing.T) {

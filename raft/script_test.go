@@ -350,9 +350,16 @@ func (s *script) status(n *testNode) {
 		return
 	}
 	st := n.r.Status()
-	s.printf("%v %v term=%d vote=%v leader=%v commit=%d applied=%d last=%d durable=%d voters=%v%s",
+	s.printf("%v %v term=%d vote=%v leader=%v commit=%d applied=%d last=%d durable=%d voters=%v%s%s",
 		st.ID, st.Role, st.Term, st.Vote, st.Leader, st.Commit, st.Applied, st.Last, st.Durable,
-		st.Config.Voters, learnersOf(st.Config))
+		st.Config.Voters, outgoingOf(st.Config), learnersOf(st.Config))
+}
+
+func outgoingOf(c Config) string {
+	if len(c.Outgoing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" outgoing=%v", c.Outgoing)
 }
 
 func learnersOf(c Config) string {

@@ -76,8 +76,8 @@ type Snapshot struct {
 type MessageType uint8
 
 // The messages. The snapshot messages carry what the state machine ships, MsgAsk and MsgTell what
-// its members ask one another; Raft itself never sees them, it only learns of a transfer's end
-// through SnapshotSent and Restore.
+// its members ask one another, MsgContact that they are there; Raft itself never sees them, it only
+// learns of a transfer's end through SnapshotSent and Restore.
 const (
 	_                MessageType = iota
 	MsgPreVote                   // would you vote for me in Term (my term plus one)?
@@ -97,6 +97,7 @@ const (
 	MsgSnapshotAck               // state machine: how far a transfer has come, or Reject
 	MsgAsk                       // state machine: a request for the leader (Read, Data)
 	MsgTell                      // state machine: the answer to the MsgAsk named by Read
+	MsgContact                   // state machine: a sign of life; Reject says you were removed
 	NumMessageTypes
 )
 

@@ -149,8 +149,12 @@ func (w *walker) change(n *testNode) {
 	if !n.up {
 		return
 	}
-	kind := []ChangeKind{AddVoter, AddLearner, RemoveMember, AddVoter, UpdateMember}[w.pick(5)]
-	w.c.proposeChange(n, Change{Kind: kind, Member: w.some().id})
+	var list []Change
+	for range 1 + w.pick(3)*w.pick(2) {
+		kind := []ChangeKind{AddVoter, AddLearner, RemoveMember, AddVoter, UpdateMember}[w.pick(5)]
+		list = append(list, Change{Kind: kind, Member: w.some().id})
+	}
+	w.c.proposeChange(n, list...)
 	w.o.step(n)
 }
 
@@ -401,7 +405,7 @@ func TestRandomWalksKeepTheFiveProperties(t *testing.T) {
 	t.Log(sortedCounts(reached))
 	for _, what := range []string{
 		"leader elected", "commit", "read served", "duplicate", "crash", "snapshot", "compaction",
-		"fetch", "change unsettled",
+		"fetch", "change unsettled", "joint commit",
 	} {
 		require.Positive(t, reached[what], what)
 	}

@@ -9,7 +9,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -37,6 +36,7 @@ const (
 type bootstrap struct {
 	resident
 	members []kv.Member
+	start   kv.StartMode
 }
 
 // newBootstrap works out identity and members from the initial-* settings.
@@ -53,12 +53,11 @@ func newBootstrap(c *Config) (*bootstrap, error) {
 	if err := checkRepeats(cluster); err != nil {
 		return nil, err
 	}
+	if c.InitialClusterState == ClusterStateExisting {
+		return &bootstrap{start: kv.Join}, nil // who it is, the cluster knows
+	}
 	if err := checkAdvertised(c, own); err != nil {
 		return nil, err
-	}
-	if c.InitialClusterState == ClusterStateExisting {
-		return nil, errors.New("--initial-cluster-state existing is not supported yet by detcd " +
-			"for a member without data")
 	}
 	b := &bootstrap{}
 	var ids []raft.MemberID

@@ -65,6 +65,12 @@ type Config struct {
 	HeartbeatMillis uint
 	ElectionMillis  uint
 
+	StrictReconfigCheck bool // changes of the membership must not take the quorum away
+	MaxLearners         int
+
+	AutoCompactionMode      string // periodic or revision
+	AutoCompactionRetention string // a duration, hours, or revisions; "0" is none
+
 	SnapshotCount          uint64 // applied entries between checkpoints
 	SnapshotCatchUpEntries uint64 // entries kept behind a checkpoint for slow followers
 
@@ -110,16 +116,22 @@ type Config struct {
 // DefaultConfig returns what the server runs with when it is told nothing.
 func DefaultConfig() Config {
 	return Config{
-		Name:                   DefaultName,
-		ListenClientURLs:       mustURLs(DefaultClientURL),
-		ListenPeerURLs:         mustURLs(DefaultPeerURL),
-		AdvertiseClientURLs:    mustURLs(DefaultClientURL),
-		AdvertisePeerURLs:      mustURLs(DefaultPeerURL),
-		InitialCluster:         DefaultInitialCluster,
-		InitialClusterState:    ClusterStateNew,
-		InitialClusterToken:    "etcd-cluster",
-		HeartbeatMillis:        100,
-		ElectionMillis:         1000,
+		Name:                DefaultName,
+		ListenClientURLs:    mustURLs(DefaultClientURL),
+		ListenPeerURLs:      mustURLs(DefaultPeerURL),
+		AdvertiseClientURLs: mustURLs(DefaultClientURL),
+		AdvertisePeerURLs:   mustURLs(DefaultPeerURL),
+		InitialCluster:      DefaultInitialCluster,
+		InitialClusterState: ClusterStateNew,
+		InitialClusterToken: "etcd-cluster",
+		HeartbeatMillis:     100,
+		ElectionMillis:      1000,
+		StrictReconfigCheck: true,
+		MaxLearners:         1,
+
+		AutoCompactionMode:      compactPeriodic,
+		AutoCompactionRetention: "0",
+
 		SnapshotCount:          10000,
 		SnapshotCatchUpEntries: 5000,
 		MaxTxnOps:              128,

@@ -121,7 +121,6 @@ func TestBootstrapRefusals(t *testing.T) {
 			"--initial-advertise-peer-urls has default=http://10.0.0.1:1 but missing from " +
 				"--initial-cluster=http://localhost:2380"},
 		{func(c *Config) { c.InitialCluster += ",b=http://localhost:2380" }, "has duplicate url"},
-		{func(c *Config) { c.InitialClusterState = ClusterStateExisting }, "not supported yet"},
 	} {
 		cfg := DefaultConfig()
 		c.change(&cfg)

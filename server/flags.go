@@ -122,6 +122,7 @@ func (f *Flags) define() *bool {
 	fs.Var(&gatesValue{&c.FeatureGates}, "feature-gates",
 		"switches of optional behaviour: name=true,name=false,...")
 	f.defineLimits(fs)
+	f.defineMaintenance(fs)
 	defineUnsupported(fs)
 	return fs.Bool("version", false, "print the version and exit")
 }

@@ -118,8 +118,14 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 		{
 			ServiceName: "etcdserverpb.Cluster",
 			HandlerType: (*any)(nil),
-			Streams:     []grpc.StreamDesc{s.passing("MemberList", kv.MethodMemberList)},
-			Metadata:    "rpc.proto",
+			Streams: []grpc.StreamDesc{
+				s.passing("MemberAdd", kv.MethodMemberAdd),
+				s.passing("MemberRemove", kv.MethodMemberRemove),
+				s.passing("MemberUpdate", kv.MethodMemberUpdate),
+				s.passing("MemberList", kv.MethodMemberList),
+				s.passing("MemberPromote", kv.MethodMemberPromote),
+			},
+			Metadata: "rpc.proto",
 		},
 		s.authDescription(),
 		{
@@ -131,7 +137,8 @@ func (s *service) descriptions() []grpc.ServiceDesc {
 				s.passing("HashKV", kv.MethodHashKV),
 				s.passing("MoveLeader", kv.MethodMoveLeader),
 				s.passing("Defragment", kv.MethodDefragment),
-				{StreamName: "Alarm", Handler: s.alarm},
+				s.passing("Alarm", kv.MethodAlarm),
+				s.passing("Downgrade", kv.MethodDowngrade),
 				{StreamName: "Snapshot", Handler: s.snapshot, ServerStreams: true},
 			},
 			Metadata: "rpc.proto",

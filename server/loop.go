@@ -33,7 +33,10 @@ type network interface {
 }
 
 // follower is told of the membership after every turn that may have changed it.
-type follower interface{ update(members []kv.Member) }
+type follower interface {
+	update(members []kv.Member)
+	refuse(removed []raft.MemberID)
+}
 
 type loop struct {
 	log     *zap.Logger
@@ -218,6 +221,7 @@ func (l *loop) publish() {
 	s := l.driver.Node.State()
 	l.state.Store(&s)
 	l.members.update(s.Members)
+	l.members.refuse(s.Removed)
 	if s.Ready && !isClosed(l.ready) {
 		close(l.ready)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/detcd/detcd/kv"
 )
 
 // The exit statuses. A signal that ended the member in good order is not among them: the process
@@ -132,6 +134,13 @@ func serveUntilSignal(cfg Config, lg *zap.Logger) int {
 	}()
 	select {
 	case <-s.Halted():
+		if s.Reason() == kv.Removed {
+			lg.Warn(s.Reason(), zap.String("name", cfg.Name))
+			lg.Warn("data-dir used by this member must be removed",
+				zap.String("data-dir", cfg.dataDir()))
+			s.Stop()
+			return exitOK
+		}
 		logFatal(lg, "the member has stopped for good", zap.String("reason", s.Reason()))
 		s.Stop()
 		return exitFailed

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
 )
 
@@ -83,6 +84,9 @@ func decodeHello(b []byte) (hello, error) {
 	}
 	return h, nil
 }
+
+// errRemoved refuses, and is how the refused one knows the reason.
+var errRemoved = errors.New(kv.Removed)
 
 // welcome is the answer to a hello that is accepted.
 type welcome struct {

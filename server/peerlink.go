@@ -43,6 +43,7 @@ type link struct {
 	wake    chan struct{} // capacity 1: the buffer is not empty any more
 	cancel  context.CancelFunc
 	ended   chan struct{}
+	inbox   *inbox // hears that this member was removed
 
 	mu      sync.Mutex
 	up      bool
@@ -53,7 +54,7 @@ type link struct {
 }
 
 func startLink(log *zap.Logger, self identity, to raft.MemberID, channel channelKind,
-	addrs []string) *link {
+	addrs []string, in *inbox) *link {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &link{
 		log:     log.With(zap.Stringer("remote-peer-id", to), zap.Stringer("channel", channel)),
@@ -63,6 +64,7 @@ func startLink(log *zap.Logger, self identity, to raft.MemberID, channel channel
 		wake:    make(chan struct{}, 1),
 		cancel:  cancel,
 		ended:   make(chan struct{}),
+		inbox:   in,
 		addrs:   addrs,
 	}
 	go l.run(ctx)
@@ -112,6 +114,9 @@ func (l *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errRemoved) {
+			l.tellRemoved()
+		}
 		if text := err.Error(); text != said {
 			l.log.Warn("no connection with remote peer", zap.Error(err),
 				zap.Int("dropped-messages", l.takeDropped()))
@@ -123,6 +128,13 @@ func (l *link) run(ctx context.Context) {
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
+}
+
+// tellRemoved hands the node the news that the other side's refusal is, as the message that its
+// node would have sent.
+func (l *link) tellRemoved() {
+	l.inbox.message(&raft.Message{Type: raft.MsgContact, From: l.to, To: l.self.member,
+		Reject: true}, messageOverhead)
 }
 
 func (l *link) takeDropped() int {
@@ -180,6 +192,9 @@ func (l *link) greet(ctx context.Context, conn net.Conn) error {
 		}
 		return conn.SetDeadline(time.Time{})
 	case frameRefusal:
+		if string(content) == errRemoved.Error() {
+			return errRemoved
+		}
 		return fmt.Errorf("refused: %q", content)
 	}
 	return fmt.Errorf("unexpected frame of kind %d", kind)

@@ -30,12 +30,15 @@ type peers struct {
 	inbox      *inbox
 	frameLimit int
 
+	// remotes is whom a member that has no state yet talks to.
+	remotes []kv.Member
 	members []kv.Member // as of the last update
 	links   map[raft.MemberID]*peer
 
 	mu       sync.Mutex
 	incoming map[origin]net.Conn
 	conns    map[net.Conn]struct{} // all incoming ones, those in a handshake included
+	removed  []raft.MemberID       // sorted; they get no connection
 	closed   bool
 	running  sync.WaitGroup
 }
@@ -80,6 +83,9 @@ func (p *peers) Send(m raft.Message) {
 
 // update follows the membership.
 func (p *peers) update(members []kv.Member) {
+	if len(members) == 0 {
+		members = p.remotes
+	}
 	if slices.EqualFunc(members, p.members, sameAddress) {
 		return
 	}
@@ -100,7 +106,7 @@ func (p *peers) update(members []kv.Member) {
 		}
 		n := &peer{addrs: addrs}
 		for i := range n.links {
-			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), addrs)
+			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), addrs, p.inbox)
 		}
 		p.links[m.ID] = n
 	}
@@ -110,6 +116,29 @@ func (p *peers) update(members []kv.Member) {
 			delete(p.links, id)
 		}
 	}
+}
+
+// refuse closes the connections of removed members. When they dial again, they learn why.
+func (p *peers) refuse(removed []raft.MemberID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.Equal(removed, p.removed) {
+		return
+	}
+	p.removed = removed
+	for from, conn := range p.incoming {
+		if _, gone := slices.BinarySearch(removed, from.from); gone {
+			_ = conn.Close()
+		}
+	}
+}
+
+// wasRemoved says whether a member is refused for good.
+func (p *peers) wasRemoved(id raft.MemberID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, gone := slices.BinarySearch(p.removed, id)
+	return gone
 }
 
 func sameAddress(a, b kv.Member) bool {
@@ -232,6 +261,9 @@ func (p *peers) welcome(conn net.Conn, r *bufio.Reader) (hello, error) {
 		return hello{}, err
 	}
 	w, refusal := p.self.judge(&h)
+	if refusal == nil && p.wasRemoved(h.From) {
+		refusal = errRemoved
+	}
 	answer := appendFrame(nil, frameWelcome, w.encode())
 	if refusal != nil {
 		answer = appendFrame(nil, frameRefusal, []byte(refusal.Error()))

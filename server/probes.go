@@ -78,8 +78,19 @@ func (s *Server) illness(ctx context.Context, excluded []string, serializable bo
 	return ""
 }
 
-// alarms are the names of the alarms that are raised. This node raises none yet.
-func (s *Server) alarms() []string { return nil }
+// alarms are the names of the alarms that are raised, by any member.
+func (s *Server) alarms() (names []string) {
+	for _, a := range s.State().Alarms {
+		name := "UNKNOWN"
+		if a.Kind == kv.AlarmNoSpace || a.Kind == kv.AlarmCorrupt {
+			name = a.Kind.String()
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // probe reads one key that nobody writes.
 func (s *Server) probe(ctx context.Context, serializable bool) kv.Code {

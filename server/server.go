@@ -115,6 +115,11 @@ func (s *Server) open() error {
 			return err
 		}
 	}
+	if len(node.State().Members) == 0 {
+		if s.peers.remotes, err = s.remotes(start); err != nil {
+			return err
+		}
+	}
 	s.grpc = newGRPC(&s.cfg, s.loop, s.inner, tokens)
 	s.loop.publishFirst(node)
 	go s.loop.run(node, s.disk, s.peers)
@@ -204,6 +209,8 @@ func (s *Server) resident(founded *bootstrap, foundErr error) (*bootstrap, error
 		return &bootstrap{resident: lived}, nil
 	case foundErr != nil:
 		return nil, foundErr
+	case founded.start == kv.Join:
+		return s.joining(founded, lived, fresh)
 	case fresh && s.unlock == nil:
 		return founded, founded.alreadyLived()
 	case !fresh && founded.identity != lived.identity:
@@ -214,6 +221,18 @@ func (s *Server) resident(founded *bootstrap, foundErr error) (*bootstrap, error
 		founded.resident = lived
 	}
 	return founded, nil
+}
+
+// joining completes what a member that joins a cluster knows of itself: a fresh one asks, one that
+// was cut short before it had files has its identity.
+func (s *Server) joining(b *bootstrap, lived resident, fresh bool) (*bootstrap, error) {
+	if !fresh {
+		return &bootstrap{resident: lived, start: kv.Join}, nil
+	}
+	if b.identity.member != 0 {
+		return b, nil
+	}
+	return b, b.adopt(s.log, &s.cfg)
 }
 
 // ticksPerHeartbeat is how finely the node's time is divided: elections are drawn in ticks, and
@@ -227,6 +246,7 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 	lim.MaxRequestBytes = int(c.MaxRequestBytes)
 	lim.MaxTxnOps = int(c.MaxTxnOps)
 	lim.QuotaBytes = c.quota()
+	lim.MaxLearners = c.MaxLearners
 	if c.SnapshotCount != DefaultConfig().SnapshotCount {
 		// etcd's default suits etcd's snapshots; a number that somebody chose is obeyed.
 		lim.CheckpointCount = int64(c.SnapshotCount)
@@ -241,6 +261,9 @@ func (s *Server) nodeConfig(b *bootstrap) kv.Config {
 		Cluster:        b.identity.cluster,
 		Member:         b.identity.member,
 		Members:        b.members,
+		Start:          b.start,
+		Strictness:     c.strictness(),
+		AutoCompact:    c.autoCompact(),
 		Name:           c.Name,
 		ClientURLs:     c.AdvertiseClientURLs.StringSlice(),
 		Seed:           b.secret,
@@ -276,6 +299,10 @@ func (s *Server) logStart(n *kv.Config) {
 		zap.String("initial-cluster", c.InitialCluster),
 		zap.String("initial-cluster-state", c.InitialClusterState),
 		zap.String("initial-cluster-token", c.InitialClusterToken),
+		zap.Bool("strict-reconfig-check", c.StrictReconfigCheck),
+		zap.Int("max-learners", c.MaxLearners),
+		zap.String("auto-compaction-mode", c.AutoCompactionMode),
+		zap.String("auto-compaction-retention", c.AutoCompactionRetention),
 		zap.Int64("quota-backend-bytes", c.quota()),
 		zap.Uint("max-request-bytes", c.MaxRequestBytes),
 		zap.Uint32("max-concurrent-streams", c.MaxConcurrentStreams),

@@ -216,8 +216,7 @@ func TestErrorsHaveEtcdsCodeAndText(t *testing.T) {
 			codes.ResourceExhausted,
 			"grpc: received message larger than max (3145736 vs. 2097152)"},
 		{moveErr, codes.FailedPrecondition, "etcdserver: bad leader transferee"},
-		{addErr, codes.Unimplemented,
-			"unknown method MemberAdd for service etcdserverpb.Cluster"},
+		{addErr, codes.InvalidArgument, "etcdserver: given member URLs are invalid"},
 	} {
 		require.Equal(t, e.code, status.Code(e.err), "%v", e.err)
 		require.Equal(t, e.text, status.Convert(e.err).Message())

@@ -6,15 +6,11 @@ package server
 
 import (
 	"context"
-	"slices"
 	"unicode/utf8"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/kv"
 )
@@ -92,42 +88,4 @@ func (s *service) checkUnary(ctx context.Context, request any, _ *grpc.UnaryServ
 		return nil, err
 	}
 	return handler(ctx, request)
-}
-
-// alarm answers the listing of alarms, which health checks ask for. No alarm exists yet; raising
-// one by hand is refused.
-func (s *service) alarm(_ any, stream grpc.ServerStream) error {
-	var request pb.AlarmRequest
-	if err := stream.RecvMsg(&request); err != nil {
-		return err
-	}
-	if err := s.checkMetadata(stream.Context()); err != nil {
-		return err
-	}
-	if request.GetAction() != pb.AlarmRequest_GET {
-		return status.Error(codes.Unimplemented, "alarms cannot be raised or disarmed yet")
-	}
-	var now pb.StatusResponse
-	if err := s.ask(stream.Context(), &now); err != nil {
-		return err
-	}
-	if now.GetIsLearner() {
-		return s.statuses[kv.ErrNotLearner]
-	}
-	return stream.SendMsg(&pb.AlarmResponse{Header: now.GetHeader()})
-}
-
-// ask asks the node for its status: a header as of this moment, for answers that are made here.
-func (s *service) ask(ctx context.Context, now *pb.StatusResponse) error {
-	c := s.loop.calls.take()
-	c.identity = &kv.Identity{Own: true}
-	if !s.loop.do(ctx, kv.MethodStatus, c) {
-		return status.FromContextError(ctx.Err()).Err()
-	}
-	err := s.statuses[c.answer.Code]
-	if err == nil {
-		err = proto.Unmarshal(slices.Concat(c.answer.Body...), now)
-	}
-	s.loop.calls.give(c)
-	return err
 }

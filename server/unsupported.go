@@ -62,9 +62,7 @@ func parkedStorageFlags() []parkedFlag {
 
 func parkedClusterFlags() []parkedFlag {
 	return []parkedFlag{
-		{name: "strict-reconfig-check", kind: boolFlag, preset: "true"},
 		{name: "force-new-cluster", kind: boolFlag, preset: "false"},
-		{name: "max-learners", kind: intFlag, preset: "1"},
 		{name: "discovery-token"},
 		{name: "discovery-endpoints"},
 		{name: "discovery-dial-timeout", kind: durationFlag, preset: "2s"},
@@ -127,8 +125,6 @@ func parkedOperationFlags() []parkedFlag {
 		{name: "distributed-tracing-service-name", preset: "etcd"},
 		{name: "distributed-tracing-instance-id"},
 		{name: "distributed-tracing-sampling-rate", kind: intFlag, preset: "0"},
-		{name: "auto-compaction-mode", preset: "periodic"},
-		{name: "auto-compaction-retention", preset: "0"},
 		{name: "compaction-batch-limit", kind: intFlag, preset: "0"},
 		{name: "compaction-sleep-interval", kind: durationFlag, preset: "0s"},
 		{name: "corrupt-check-time", kind: durationFlag, preset: "0s"},

@@ -54,6 +54,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--election-timeout[%vms] is too long, and should be set less than %vms",
 			c.ElectionMillis, maxElectionMillis)
 	}
+	if _, err := c.retention(); err != nil {
+		return err
+	}
 	if len(c.ListenClientURLs) > 0 && len(c.AdvertiseClientURLs) == 0 {
 		return ErrAdvertiseClientURLs
 	}

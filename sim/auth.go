@@ -75,7 +75,7 @@ type administrator struct {
 
 // newAdministrator returns the administrator's client. Its script is its own.
 func newAdministrator(w *world) *client {
-	c := newClient(w, len(w.plan.Scripts)+1, &Script{
+	c := newClient(w, len(w.plan.Scripts)+2, &Script{
 		Timeout: 3 * second, Think: w.plan.Auth.Pause, Keys: 1, RoamPPM: 200_000,
 	})
 	c.admin = asAdministrator

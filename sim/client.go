@@ -126,13 +126,13 @@ func newClient(w *world, index int, s *Script) *client {
 // newAdmin returns the client that the world itself asks with: transfers during the chaos, and the
 // final requests.
 func newAdmin(w *world) *client {
-	c := newClient(w, len(w.plan.Scripts), &Script{Timeout: finalTimeout, Keys: 1})
+	c := newClient(w, len(w.plan.Scripts)+1, &Script{Timeout: finalTimeout, Keys: 1})
 	c.admin, c.session.user = asWorld, "root"
 	return c
 }
 
 // admin is the client of newAdmin.
-func (w *world) admin() *client { return w.clients[len(w.plan.Scripts)] }
+func (w *world) admin() *client { return w.clients[len(w.plan.Scripts)+1] }
 
 // finalTimeout is how long the world waits for an answer to a request of its own.
 const finalTimeout = 5 * second
@@ -144,6 +144,7 @@ const (
 	asClient standing = iota
 	asWorld
 	asAdministrator
+	asOperator
 )
 
 func (c *client) endpoint() netsim.Endpoint {
@@ -337,12 +338,19 @@ func (c *client) finish(k *call, end callEnd) {
 		w.adminDone(k)
 		return
 	}
-	if w.heal.phase == chaos {
+	if w.heal.phase == chaos && c.admin != asOperator {
 		think := c.script.Think/2 + int64(c.die.rand.Exp(uint64(c.script.Think/2)))
 		if c.die.chance(10_000) {
 			think += c.die.spread(100, 5000) * millisecond // a lull
 		}
 		w.schedule(event{at: w.now + think, kind: eventIssue, node: uint8(c.index)})
+	}
+}
+
+// actAsRoot lets a client that has no login of its own show the administrator's token.
+func (c *client) actAsRoot() {
+	if w := c.world; w.plan.Auth.on() {
+		c.session.user, c.session.token = "root", w.clients[len(w.clients)-1].session.token
 	}
 }
 
@@ -352,9 +360,7 @@ func (c *client) transfer(to netsim.Set) {
 	if c.pending != nil || leader < 0 {
 		return
 	}
-	if c.world.plan.Auth.on() {
-		c.session.token = c.world.clients[len(c.world.clients)-1].session.token
-	}
+	c.actAsRoot()
 	target := 0
 	for i := range c.world.members {
 		if to.Has(netsim.Endpoint(i)) {
@@ -364,7 +370,7 @@ func (c *client) transfer(to netsim.Set) {
 	if target == leader {
 		target = (target + 1) % c.world.plan.Members
 	}
-	raw, err := marshal(&pb.MoveLeaderRequest{TargetID: uint64(memberID(target))})
+	raw, err := marshal(&pb.MoveLeaderRequest{TargetID: uint64(c.world.members[target].id)})
 	if err != nil {
 		panic(err)
 	}

@@ -29,6 +29,7 @@ const (
 	entityAuth
 	entityPassword
 	entityStream
+	entityOperator
 )
 
 // die is the keyed stream of one entity.

@@ -19,10 +19,12 @@ func (m *member) Send(msg raft.Message) {
 	}
 	w.oracle.stepped(m)
 	w.oracle.sent(m, &msg)
-	to := memberIndex(msg.To)
-	if to < 0 || to >= len(w.members) {
-		w.fail(OracleRaft, "member %d sends to %s, which is no member", m.index, msg.To)
-		return
+	to := w.machineOf(msg.To)
+	if to < 0 {
+		if c := m.driver.Node.State().Raft.Config; !c.Contains(msg.To) {
+			w.fail(OracleRaft, "member %d sends to %s, which is no member", m.index, msg.To)
+		}
+		return // added, and not started yet
 	}
 	sent := w.onWire(m, &msg)
 	if sent == nil {
@@ -204,12 +206,4 @@ func (m *member) accept(c *call, from netsim.Endpoint) {
 func (w *world) random(number uint64) [2]uint64 {
 	d := newDie(w.plan.Seed, entityEdge, number)
 	return [2]uint64{d.rand.Uint64(), d.rand.Uint64()}
-}
-
-// memberIndex is the inverse of memberID, -1 for strangers.
-func memberIndex(id raft.MemberID) int {
-	if id < memberID(0) || (uint64(id)-0x1000)%0x111 != 0 {
-		return -1
-	}
-	return int((uint64(id) - 0x1000) / 0x111)
 }

@@ -25,13 +25,15 @@ const (
 	eventWatchDown                       // a letter on a watch stream arrives at a client
 	eventWatchBreak                      // one end of a watch stream notices that it is broken
 	eventPassword                        // a member's edge has hashed a password
+	eventReshape                         // the operator changes the membership
+	eventDisarm                          // the operator looks for alarms
 	numEventKinds
 )
 
 func (k eventKind) String() string {
 	names := [...]string{"?", "tick", "turn", "message", "request", "response", "disk", "read",
 		"issue", "timeout", "fault", "fault-end", "restart", "phase", "probe", "watch-act",
-		"watch-read", "watch-up", "watch-down", "watch-break", "password"}
+		"watch-read", "watch-up", "watch-down", "watch-break", "password", "reshape", "disarm"}
 	if int(k) < len(names) {
 		return names[k]
 	}

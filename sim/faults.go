@@ -33,6 +33,13 @@ func generateFaults(p *Plan) {
 			weights[k] = 0
 		}
 	}
+	if p.Members > p.Founders {
+		for k := range weights {
+			if FaultKind(k).damages() {
+				weights[k] = 0 // which members are a minority changes
+			}
+		}
+	}
 	if !slices.ContainsFunc(weights[:], func(w uint16) bool { return w > 0 }) {
 		weights[FaultPower] = 1
 	}
@@ -90,6 +97,9 @@ func (k FaultKind) damages() bool {
 // absentMembers draws who stays away while the others have to recover: nobody in most plans, and
 // no more than the budget of lost members leaves.
 func absentMembers(p *Plan) netsim.Set {
+	if p.Members > p.Founders {
+		return 0 // which members are a minority changes
+	}
 	d := newDie(p.Seed, entityFaults, 1)
 	var lost netsim.Set
 	for i := range p.Faults {
@@ -134,7 +144,7 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 	}
 	members := netsim.Set(1)<<p.Members - 1
 	everyone := netsim.Set(1)<<(p.Members+len(p.Scripts)) - 1
-	everyone |= (netsim.Set(1)<<len(p.Watchers) - 1) << (p.Members + len(p.Scripts) + 1)
+	everyone |= (netsim.Set(1)<<len(p.Watchers) - 1) << (p.Members + len(p.Scripts) + 2)
 	switch kind {
 	case FaultPartition:
 		f.Shape = oneOf(d, netsim.Split, netsim.Split, netsim.SplitOneWay, netsim.Bridge,

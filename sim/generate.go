@@ -16,6 +16,7 @@ func Generate(seed uint64) Plan {
 	p.HeartbeatTicks = int(d.within(1, 2))
 	p.ElectionTicks = int(oneOf(&d, 5, 8, 10, 10, 15))
 	p.Limits = generateLimits(seed)
+	generateMembership(&p)
 	p.Peers = netsim.Quality{
 		MinDelay: d.within(50, 500) * microsecond, MeanDelay: d.spread(50, 3000) * microsecond,
 		TailPPM: uint32(oneOf(&d, 0, 100, 1000, 10_000)), TailDelay: d.spread(20,

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -143,7 +144,12 @@ func (w *world) missing() string {
 	if leader < 0 {
 		return "no leader"
 	}
+	now := w.oracle.membership.now()
 	for _, m := range w.members {
+		if m.forlorn() {
+			m.stop(powerStays)
+			m.life = gone
+		}
 		switch {
 		case m.absent:
 			continue
@@ -154,7 +160,9 @@ func (w *world) missing() string {
 		}
 		s := m.driver.Node.State()
 		switch {
-		case s.Raft.Leader != memberID(leader):
+		case now.wasRemoved(m.id):
+			return fmt.Sprintf("member %d was removed and still runs", m.index)
+		case s.Raft.Leader != w.members[leader].id:
 			return fmt.Sprintf("member %d does not follow member %d", m.index, leader)
 		case !s.Ready:
 			return fmt.Sprintf("member %d is not ready", m.index)
@@ -182,7 +190,7 @@ func (w *world) situation() string {
 			s := m.driver.Node.State()
 			fmt.Fprintf(&b,
 				" %s term %d leader %d commit %d applied %d last %d durable %d pending %d "+
-					"ready %v", s.Raft.Role, s.Raft.Term, memberIndex(s.Raft.Leader), s.Raft.Commit,
+					"ready %v", s.Raft.Role, s.Raft.Term, w.machineOf(s.Raft.Leader), s.Raft.Commit,
 				s.Applied,
 				s.Raft.Last, s.Raft.Durable, s.Pending, s.Ready)
 		} else if m.life == gone {
@@ -206,6 +214,7 @@ func (w *world) beginReading() {
 	if w.oracle.auth.rights.Enabled {
 		h.steps = append(h.steps, finalStep{member: w.someMember(), request: w.rootLogin()})
 	}
+	w.disarmAll()
 	for _, m := range w.members {
 		if m.life != up {
 			continue
@@ -213,6 +222,9 @@ func (w *world) beginReading() {
 		if err := m.driver.Node.Check(); err != nil {
 			w.fail(OracleCheck, "member %d: %v", m.index, err)
 			return
+		}
+		if w.learns(m) {
+			continue
 		}
 		value := fmt.Appendf(nil, "final-%d-%d", h.phase, m.index)
 		h.steps = append(h.steps, finalStep{member: m.index, request: marshalled(request{
@@ -222,7 +234,7 @@ func (w *world) beginReading() {
 	}
 	everything := &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}}
 	for _, m := range w.members {
-		if m.life == up {
+		if m.life == up && !w.learns(m) {
 			h.steps = append(h.steps, finalStep{member: m.index, request: marshalled(request{
 				modelled: linearizability.Request{Range: everything},
 			})})
@@ -233,7 +245,7 @@ func (w *world) beginReading() {
 		panic(err)
 	}
 	for _, m := range w.members {
-		if m.life == up {
+		if m.life == up && !w.learns(m) {
 			h.steps = append(h.steps, finalStep{member: m.index,
 				request: request{method: kv.MethodHashKV, raw: raw}},
 				finalStep{member: m.index, request: request{method: kv.MethodSnapshot}})
@@ -255,7 +267,7 @@ func (w *world) emptyAll() {
 			RangeEnd: []byte{0}}},
 	})}, finalStep{member: asked})
 	for _, m := range w.members {
-		if m.life == up {
+		if m.life == up && !w.learns(m) {
 			h.steps = append(h.steps, finalStep{member: m.index,
 				request: request{method: kv.MethodDefragment}})
 		}
@@ -276,6 +288,13 @@ func (w *world) someMember() int {
 		}
 	}
 	return 0
+}
+
+// learns says whether a member only learns, and so refuses nearly every request.
+func (w *world) learns(m *member) bool {
+	return slices.ContainsFunc(w.oracle.membership.now().members, func(f fellow) bool {
+		return f.id == m.id && f.learner
+	})
 }
 
 // nextStep sends the next final request, or ends the phase when there is none.

@@ -155,6 +155,9 @@ func (l *ledger) submitted(m *member, op *diskio.Op) {
 	g := group{ticket: op.Ticket}
 	err := wal.DecodeBatch(ml.lives[op.File], op.Data, func(r wal.Record) error {
 		g.records = append(g.records, reduce(&r))
+		for i := range r.Entries {
+			l.world.oracle.noted(m, &r.Entries[i])
+		}
 		return nil
 	})
 	if err != nil {

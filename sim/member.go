@@ -95,9 +95,14 @@ func newMember(w *world, index int) *member {
 		Version: "3.7.1", LeaseCheckpointNanos: p.LeaseNanos, Limits: p.Limits,
 		Observed: kv.ObserveApplied, ProgressNotifyNanos: p.NotifyNanos,
 	}
-	for i := range p.Members {
+	m.config.Strictness = p.Strictness
+	if index >= p.Founders {
+		m.outside()
+		return m
+	}
+	for i := range p.Founders {
 		m.config.Members = append(m.config.Members, kv.Member{
-			ID: memberID(i), PeerURLs: []string{fmt.Sprintf("http://10.0.0.%d:2380", i+1)},
+			ID: memberID(i), PeerURLs: []string{machineURL(i)},
 		})
 	}
 	return m
@@ -331,6 +336,10 @@ func (m *member) poison() {
 // halted judges a node that stopped by itself.
 func (m *member) halted() {
 	w := m.world
+	if m.haltReason == kv.Removed {
+		m.expelled()
+		return
+	}
 	if m.failing == 0 && !m.damaged {
 		w.fail(OraclePanic, "member %d halts without a fault that explains it: %s", m.index,
 			m.haltReason)

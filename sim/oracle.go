@@ -51,17 +51,19 @@ func (w *world) fail(o Oracle, format string, args ...any) {
 
 // oracles watch every event. They know the truth of the whole world at once, which no member does.
 type oracles struct {
-	world  *world
-	ledger ledger
-	wire   wireOracle
-	commit commitOracle
-	leases leaseOracle
-	auth   authOracle
+	world      *world
+	ledger     ledger
+	wire       wireOracle
+	commit     commitOracle
+	leases     leaseOracle
+	membership memberOracle
+	auth       authOracle
 }
 
 func newOracles(w *world) oracles {
-	return oracles{world: w, ledger: newLedger(w), wire: newWireOracle(), commit: newCommitOracle(),
-		leases: newLeaseOracle(), auth: newAuthOracle()}
+	return oracles{world: w, ledger: newLedger(w), wire: newWireOracle(),
+		commit: newCommitOracle(), leases: newLeaseOracle(), membership: newMemberOracle(w.plan),
+		auth: newAuthOracle()}
 }
 
 // started looks at a process that has just opened its disk.

@@ -13,6 +13,7 @@ type commitOracle struct {
 	// entries[i] is the entry at index i+firstIndex.
 	entries []committed
 	state   *linearizability.State
+	alarms  []kv.Alarm // raised, oldest first
 	windows map[raft.MemberID]*seen
 	// since and compactions are what a judge of watches needs: when each revision, from 2 on, and
 	// each compaction took effect on the first member.
@@ -94,9 +95,9 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 			m.index, e.Index, c.last())
 		return
 	}
-	if n := w.oracle.ledger.copies(e.Index, e.Term); n < w.oracle.quorum() {
-		w.fail(OracleDurable, "member %d applies index %d, which is durable on %d of %d members",
-			m.index, e.Index, n, len(w.members))
+	if !w.oracle.onQuorum(e.Index, e.Term) {
+		w.fail(OracleDurable, "member %d applies index %d, which is durable on %d machines, and "+
+			"they are no quorum", m.index, e.Index, w.oracle.ledger.copies(e.Index, e.Term))
 		return
 	}
 	next := committed{mark: mark, seenTerm: w.oracle.wire.top, chain: fold(mark.hash,
@@ -120,6 +121,10 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 
 // execute does to the model what an entry must do, and tells the call what the world knows of it.
 func (c *commitOracle) execute(w *world, e *raft.Entry) {
+	if e.Type == raft.EntryConfig {
+		w.oracle.reshaped(e)
+		return
+	}
 	if ids, ok := kv.DecodeExpiry(e); ok {
 		if c.admit(e) {
 			c.expire(w, e, ids)
@@ -134,6 +139,10 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 		c.loggedIn(w, e, inner.Data, who)
 		return
 	}
+	if inner.Type == raft.EntryApplication+raft.EntryType(kv.MethodAlarm) {
+		c.alarm(w, e, inner.Data)
+		return
+	}
 	raw := requestIn(&inner)
 	number, ok := markOf(raw)
 	if !ok || number == 0 || number > uint64(len(w.calls)) {
@@ -146,7 +155,7 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 			call.client, number)
 		return
 	}
-	if !c.admit(e) {
+	if w.oracle.membership.now().wasRemoved(e.Proposer) || !c.admit(e) {
 		return
 	}
 	if call.effective != 0 {
@@ -157,7 +166,9 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 	}
 	call.effective, call.appliedAt, call.order = e.Index, w.now, orderOf(e.Index, 0)
 	before, request, ttl := c.state, call.request.modelled, int64(0)
-	if refused := w.oracle.auth.refuses(call, who, before); refused != "" {
+	if c.stopped(&request) {
+		call.expectedErr = kv.ErrNoSpace.Text()
+	} else if refused := w.oracle.auth.refuses(call, who, before); refused != "" {
 		call.expectedErr = refused
 	} else if call.request.auth != nil {
 		w.oracle.auth.changed(call, e.Index)
@@ -246,6 +257,10 @@ func (c *commitOracle) stateAt(w *world, m *member, s *kv.State) {
 func (o *oracles) replied(m *member, c *call, a *kv.Answer, body []byte) {
 	w := o.world
 	if a.Index == 0 {
+		return
+	}
+	if c.request.isChange() {
+		o.changed(m, c.request.method, a, body)
 		return
 	}
 	switch {

@@ -20,8 +20,8 @@ func (o *oracles) hears(m *member, msg *raft.Message) {
 	if msg.Type != raft.MsgAppend && msg.Type != raft.MsgHeartbeat {
 		return
 	}
-	from := memberIndex(msg.From)
-	if from < 0 || from >= len(o.world.members) || o.world.members[from].life != up ||
+	from := o.world.machineOf(msg.From)
+	if from < 0 || o.world.members[from].life != up ||
 		o.world.members[from].driver.Node.Incarnation() != msg.FromIncarnation {
 		return
 	}

@@ -61,19 +61,11 @@ func (o *oracles) leads(m *member, term raft.Term) {
 	x.top = max(x.top, term)
 	o.world.counts.Elections++
 	o.world.elected()
-	votes := 0
-	for voter := range o.world.members {
-		if o.ledger.votes[ballot{term: term, voter: voter}] == m.id {
-			votes++
-		}
-	}
-	if votes < o.quorum() {
-		o.world.fail(OracleRaft, "member %d leads in term %d with %d durable votes of %d members",
-			m.index, term, votes, len(o.world.members))
+	if !o.elects(m, term) {
+		o.world.fail(OracleRaft, "member %d leads in term %d without the durable votes of a quorum",
+			m.index, term)
 	}
 }
-
-func (o *oracles) quorum() int { return len(o.world.members)/2 + 1 }
 
 // appends checks log matching over what leaders send, and leader completeness: who leads in a later
 // term than the one in which an entry was known committed never sends another one in its place.
@@ -84,6 +76,7 @@ func (o *oracles) appends(m *member, msg *raft.Message) {
 	for i := range msg.Entries {
 		e := &msg.Entries[i]
 		mark := o.identity(m, e)
+		o.seen(m, msg.Term, e)
 		if e.Term != msg.Term {
 			o.wire.prefix[position{msg.Term, e.Index}] = e.Term
 		}

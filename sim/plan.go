@@ -21,9 +21,11 @@ const (
 // entity, number), so a plan with one fault taken out runs as before wherever that fault did not
 // reach.
 type Plan struct {
-	Seed    uint64
-	Members int // 1 to 7
-	Chaos   int64
+	Seed       uint64
+	Members    int // machines, 1 to 8; the first Founders of them are the initial members
+	Founders   int
+	Strictness kv.Strictness
+	Chaos      int64
 	// Cluster-wide settings of the nodes.
 	TickNanos      int64
 	HeartbeatTicks int
@@ -43,9 +45,10 @@ type Plan struct {
 	// Absent are members that stay down from the end of the chaos until the second settling: the
 	// others owe progress without them. Together with those that damage may take they are fewer
 	// than half.
-	Absent netsim.Set
-	Ending Ending
-	Auth   AuthPlan
+	Absent   netsim.Set
+	Ending   Ending
+	Auth     AuthPlan
+	Reshapes []Reshape // what the operator does, by time
 }
 
 // Ending says how the first reading ends.
@@ -217,8 +220,10 @@ func (f Fault) String() string {
 // String is the whole plan, one line for each part.
 func (p *Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d members %d chaos %s tick %dus heartbeat %d election %d\n", p.Seed,
-		p.Members, clockTime(p.Chaos), p.TickNanos/microsecond, p.HeartbeatTicks, p.ElectionTicks)
+	fmt.Fprintf(&b, "seed %d members %d founders %d strictness %d\n", p.Seed, p.Members,
+		p.Founders, p.Strictness)
+	fmt.Fprintf(&b, "chaos %s tick %dus heartbeat %d election %d\n", clockTime(p.Chaos),
+		p.TickNanos/microsecond, p.HeartbeatTicks, p.ElectionTicks)
 	fmt.Fprintf(&b, "limits %+v, leases written down after %s\n", p.Limits,
 		clockTime(p.LeaseNanos))
 	fmt.Fprintf(&b, "peers %+v\nclients %+v\n", p.Peers, p.Clients)
@@ -239,6 +244,9 @@ func (p *Plan) String() string {
 	}
 	if p.Auth.on() {
 		fmt.Fprintf(&b, "users %+v\n", p.Auth)
+	}
+	for _, r := range p.Reshapes {
+		fmt.Fprintln(&b, r)
 	}
 	return b.String()
 }

@@ -48,8 +48,9 @@ type Counts struct {
 	Requests, Calls, Answered, Refused, Lost, Commits uint64
 	Elections, Offers, Installs                       uint64
 	Chunks, Resumed                                   uint64 // of range streams
-	Recovery                                          int64  // longest time to recover, nanoseconds
-	Virtual                                           int64  // length of the run, nanoseconds
+	Reshapes, Changes, Joints, Alarms                 uint64
+	Recovery                                          int64 // longest time to recover, nanoseconds
+	Virtual                                           int64 // length of the run, nanoseconds
 	Undecided                                         uint64
 	WatchResponses, WatchEvents, BrokenStreams        uint64
 	Passwords                                         uint64

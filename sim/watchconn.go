@@ -79,7 +79,7 @@ func (p *pipe) take(l watchLetter) (ready []watchLetter) {
 
 // watchEndpoint is the place of a watching client in the network, behind the other clients.
 func (w *world) watchEndpoint(client int) netsim.Endpoint {
-	return netsim.Endpoint(w.plan.Members + len(w.plan.Scripts) + 1 + client)
+	return netsim.Endpoint(w.plan.Members + len(w.plan.Scripts) + 2 + client)
 }
 
 func (w *world) openConn(client, member int) *watchConn {

@@ -77,7 +77,7 @@ type grantedRead struct {
 
 func newWorld(plan *Plan, options *Options) *world {
 	w := &world{plan: plan}
-	endpoints := plan.Members + len(plan.Scripts) + 1 + len(plan.Watchers)
+	endpoints := plan.Members + len(plan.Scripts) + 2 + len(plan.Watchers)
 	if plan.Auth.on() {
 		endpoints++ // the administrator
 	}
@@ -91,13 +91,13 @@ func newWorld(plan *Plan, options *Options) *world {
 	for i := range plan.Scripts {
 		w.clients = append(w.clients, newClient(w, i, &plan.Scripts[i]))
 	}
-	w.clients = append(w.clients, newAdmin(w))
+	w.clients = append(w.clients, newOperator(w), newAdmin(w))
 	if plan.Auth.on() {
 		w.clients = append(w.clients, newAdministrator(w))
 		w.schedule(event{at: plan.Auth.Start, kind: eventIssue,
 			node: uint8(len(w.clients) - 1)})
 	}
-	for i := range w.members {
+	for i := range plan.Founders {
 		w.schedule(event{at: int64(i) * 10 * microsecond, kind: eventRestart, node: uint8(i)})
 	}
 	for i, s := range plan.Scripts {
@@ -109,6 +109,9 @@ func newWorld(plan *Plan, options *Options) *world {
 	}
 	for i := range plan.Faults {
 		w.schedule(event{at: plan.Faults[i].At, kind: eventFault, slot: uint32(i)})
+	}
+	for i := range plan.Reshapes {
+		w.schedule(event{at: plan.Reshapes[i].At, kind: eventReshape, slot: uint32(i)})
 	}
 	w.schedule(event{at: plan.Chaos, kind: eventPhase})
 	return w
@@ -184,6 +187,10 @@ func (w *world) dispatch(e *event) {
 		w.noticeBreak(e)
 	case eventPassword:
 		w.members[e.node].passwordHashed(e)
+	case eventReshape:
+		w.reshape(int(e.slot))
+	case eventDisarm:
+		w.disarm()
 	default:
 		panic(fmt.Sprintf("sim: unknown event kind %d", e.kind))
 	}
@@ -264,7 +271,9 @@ func (w *world) describe(e *event) string {
 			c.client, c.member, l.sequence, len(l.request)+len(l.response))
 	case eventWatchAct, eventWatchRead, eventWatchBreak:
 		return fmt.Sprintf("%s client %d stream %d", e.kind, e.node, e.slot)
-	case eventPhase, eventProbe:
+	case eventReshape:
+		return w.plan.Reshapes[e.slot].String()
+	case eventPhase, eventProbe, eventDisarm:
 		return e.kind.String()
 	}
 	return fmt.Sprintf("%s member %d", e.kind, e.node)
@@ -287,7 +296,8 @@ func describeMessage(m *raft.Message) string {
 func messageName(t raft.MessageType) string {
 	names := [...]string{"?", "prevote", "prevote-resp", "vote", "vote-resp", "append",
 		"append-resp", "heartbeat", "heartbeat-resp", "timeout-now", "propose", "read-index",
-		"read-index-resp", "snapshot-offer", "snapshot-chunk", "snapshot-ack", "ask", "tell"}
+		"read-index-resp", "snapshot-offer", "snapshot-chunk", "snapshot-ack", "ask", "tell",
+		"contact"}
 	if int(t) < len(names) {
 		return names[t]
 	}

@@ -50,6 +50,10 @@ func (t *tally) add(r outcome) {
 	t.total.Elections += c.Elections
 	t.total.Offers += c.Offers
 	t.total.Installs += c.Installs
+	t.total.Reshapes += c.Reshapes
+	t.total.Changes += c.Changes
+	t.total.Joints += c.Joints
+	t.total.Alarms += c.Alarms
 	t.total.Crashes += c.Crashes
 	t.total.PowerLosses += c.PowerLosses
 	t.total.TornSectors += c.TornSectors
@@ -96,6 +100,8 @@ func (t *tally) report() {
 	fmt.Printf("events %d, commits %d, answered %d, lost %d, elections %d\n", c.Events, c.Commits,
 		c.Answered, c.Lost, c.Elections)
 	fmt.Printf("snapshots offered %d, installed %d\n", c.Offers, c.Installs)
+	fmt.Printf("changes of the membership asked %d, made %d, joint %d; alarms %d\n", c.Reshapes,
+		c.Changes, c.Joints, c.Alarms)
 	fmt.Printf("crashes %d, power losses %d, torn sectors %d, halts %d, refusals %d, "+
 		"longest recovery %v\n", c.Crashes, c.PowerLosses, c.TornSectors, c.Halts, c.Refusals,
 		time.Duration(t.worst).Round(time.Millisecond))

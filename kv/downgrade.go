@@ -1,0 +1,156 @@
+// Downgrades, as far as they have a meaning here: the cluster agrees that it prepares to go down by
+// one minor version, says so in Status, and refuses a second such agreement. Nothing else happens:
+// the formats on disk belong to this program, no release of it reads another version, and so no
+// member can come back with a lower one and end the preparation. It ends when it is cancelled.
+package kv
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/detcd/detcd/raft"
+)
+
+// The actions of a DowngradeRequest.
+const (
+	downgradeValidate = iota
+	downgradeEnable
+	downgradeCancel
+)
+
+type downgradeRequest struct {
+	action  uint64
+	version string
+}
+
+func parseDowngrade(raw []byte) (r downgradeRequest, err error) {
+	err = fields(raw, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) error {
+		switch {
+		case num == 1 && typ == protowire.VarintType:
+			r.action = v
+		case num == 2 && typ == protowire.BytesType:
+			r.version = string(b)
+		}
+		return nil
+	})
+	return r, err
+}
+
+func checkDowngrade(raw []byte) Code {
+	r, err := parseDowngrade(raw)
+	switch {
+	case err != nil:
+		return ErrMalformed
+	case r.action > downgradeCancel:
+		return ErrUnknownMethod
+	case r.action != downgradeCancel:
+		if _, _, ok := minorOf(r.version); !ok {
+			return ErrWrongVersionFormat
+		}
+	}
+	return OK
+}
+
+// minorOf reads major.minor or major.minor.patch, with what semantic versions may append.
+func minorOf(version string) (major, minor uint64, ok bool) {
+	plain, _, _ := strings.Cut(version, "+")
+	plain, _, _ = strings.Cut(plain, "-")
+	parts := strings.Split(plain, ".")
+	if len(parts) != 2 && len(parts) != 3 {
+		return 0, 0, false
+	}
+	var numbers [3]uint64
+	for i, p := range parts {
+		n, err := strconv.ParseUint(p, 10, 32)
+		if err != nil {
+			return 0, 0, false
+		}
+		numbers[i] = n
+	}
+	return numbers[0], numbers[1], true
+}
+
+// requestDowngrade lets a check wait for a read index, and proposes the rest.
+func (n *Node) requestDowngrade(r *Request) {
+	if req, err := parseDowngrade(r.Raw); err == nil && req.action == downgradeValidate {
+		n.read(r)
+		return
+	}
+	n.write(r)
+}
+
+// judgeDowngrade says whether the cluster may prepare to go down to a version.
+func (n *Node) judgeDowngrade(version string) Code {
+	if n.state.version == "" {
+		return ErrVersionUnknown
+	}
+	major, minor, _ := minorOf(n.state.version)
+	toMajor, toMinor, ok := minorOf(version)
+	switch {
+	case !ok:
+		return ErrWrongVersionFormat
+	case toMajor != major || toMinor+1 != minor:
+		return ErrInvalidVersion
+	case n.state.downgrade != "":
+		return ErrDowngrading
+	}
+	return OK
+}
+
+// validateDowngrade answers whether a downgrade could be enabled now.
+func (n *Node) validateDowngrade(r *readRequest) {
+	req, err := parseDowngrade(r.raw)
+	if err != nil {
+		n.answer(r.token, ErrMalformed, nil, 0)
+		return
+	}
+	code := n.judgeDowngrade(req.version)
+	n.answer(r.token, code, n.downgradeBody(n.header()), 0)
+}
+
+// applyDowngrade notes the version to go down to, or that there is none. Cancelling what is not
+// under way succeeds, as with etcd.
+func (n *Node) applyDowngrade(e *raft.Entry, token Token) {
+	req, err := parseDowngrade(e.Data)
+	if err != nil {
+		panic(fmt.Sprintf("kv: entry %d is not a downgrade, though it was validated: %v", e.Index,
+			err))
+	}
+	code := OK
+	switch req.action {
+	case downgradeEnable:
+		if code = n.judgeDowngrade(req.version); code == OK {
+			major, minor, _ := minorOf(req.version)
+			n.state.downgrade = fmt.Sprintf("%d.%d.0", major, minor)
+			n.note(Warn, "enabled a downgrade",
+				Field{"target-version", n.state.downgrade})
+		}
+	case downgradeCancel:
+		n.state.downgrade = ""
+	}
+	n.state.digest = mix(n.state.digest, uint64(code)<<8|uint64(len(n.state.downgrade)))
+	h := n.header()
+	h.Term = e.Term
+	n.answer(token, code, n.downgradeBody(h), e.Index)
+}
+
+// downgradeBody writes a DowngradeResponse, with the cluster version as major.minor.
+func (n *Node) downgradeBody(h Header) [][]byte {
+	b := appendHeader(nil, h)
+	version := ""
+	if major, minor, ok := minorOf(n.state.version); ok {
+		version = fmt.Sprintf("%d.%d", major, minor)
+	}
+	return [][]byte{appendString(b, 2, version)}
+}
+
+// appendDowngradeInfo writes the field of StatusResponse, which is always there.
+func (n *Node) appendDowngradeInfo(b []byte) []byte {
+	var info []byte
+	info = appendBool(info, 1, n.state.downgrade != "")
+	info = appendString(info, 2, n.state.downgrade)
+	return appendBytes(b, 13, info)
+}
