@@ -83,7 +83,7 @@ func DecodeImage(state []byte, at raft.Index, term raft.Term) (Image, error) {
 // founded is the state of a new cluster with these members and im's data. Restored alike by all of
 // them, it is equal on all.
 func (im *Image) founded(members []Member) (replicated, error) {
-	s := replicated{leases: lease.NewTable()}
+	s := newReplicated()
 	s.found(members)
 	var err error
 	if s.auth, err = im.Auth.store(); err != nil {

@@ -17,8 +17,6 @@ import (
 	"fmt"
 
 	"github.com/detcd/detcd/diskio"
-	"github.com/detcd/detcd/kv/auth"
-	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 	"github.com/detcd/detcd/raft/wal"
@@ -50,7 +48,7 @@ const (
 // is wrong with the disk; a *wal.DamageError or *mvcc.DamageError says exactly what is damaged.
 // Nothing is written: what must be is in the effects of the first step.
 func Open(cfg Config, disk diskio.Reader) (*Node, error) {
-	n := &Node{cfg: cfg, disk: disk, state: replicated{leases: lease.NewTable()}}
+	n := &Node{cfg: cfg, disk: disk, state: newReplicated()}
 	store, loaded, err := mvcc.Open(disk, storeOptions(&cfg.Limits))
 	if err != nil {
 		return nil, fmt.Errorf("kv: open the data of member %s: %w", cfg.Member, err)
@@ -98,7 +96,6 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 // bootstrap makes the initial members the state at bootstrapIndex.
 func (n *Node) bootstrap() {
 	n.applied, n.appliedTerm = bootstrapIndex, bootstrapTerm
-	n.state.auth = auth.New()
 	n.state.found(n.cfg.Members)
 	n.store.StartCheckpoint(n.checkpoint())
 	n.restartLog(raft.HardState{})

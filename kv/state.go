@@ -40,6 +40,11 @@ type replicated struct {
 	downgrade string
 }
 
+// newReplicated is the state of a cluster in which nothing happened yet.
+func newReplicated() replicated {
+	return replicated{leases: lease.NewTable(), auth: auth.New()}
+}
+
 // windowAt finds the window of a member, or where it belongs.
 func (s *replicated) windowAt(m raft.MemberID) (i int, found bool) {
 	return slices.BinarySearchFunc(s.windows, m, func(w window, m raft.MemberID) int {

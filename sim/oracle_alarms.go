@@ -22,7 +22,7 @@ func (c *commitOracle) alarm(w *world, e *raft.Entry, raw []byte) {
 	}
 	a := kv.Alarm{Member: raft.MemberID(req.MemberID), Kind: kv.AlarmKind(req.Alarm)}
 	number, ok := markOf(raw)
-	if !c.admit(e) {
+	if !c.admit(w, e) {
 		return
 	}
 	if ok && number > 0 && number <= uint64(len(w.calls)) {

@@ -125,7 +125,7 @@ func (c *commitOracle) loggedIn(w *world, e *raft.Entry, letters []byte,
 		w.fail(OracleRaft, "the entry at index %d makes a token that nobody asked for", e.Index)
 		return
 	}
-	if !c.admit(e) {
+	if !c.admit(w, e) {
 		return
 	}
 	k.effective, k.expectedErr, k.appliedAt = e.Index, "", w.now

@@ -126,7 +126,7 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 		return
 	}
 	if ids, ok := kv.DecodeExpiry(e); ok {
-		if c.admit(e) {
+		if c.admit(w, e) {
 			c.expire(w, e, ids)
 		}
 		return
@@ -155,7 +155,7 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 			call.client, number)
 		return
 	}
-	if w.oracle.membership.now().wasRemoved(e.Proposer) || !c.admit(e) {
+	if !c.admit(w, e) {
 		return
 	}
 	if call.effective != 0 {
@@ -198,8 +198,12 @@ func requestIn(e *raft.Entry) []byte {
 	return e.Data
 }
 
-// admit says whether a request takes effect: once, and not after a later start of its proposer.
-func (c *commitOracle) admit(e *raft.Entry) bool {
+// admit says whether a request takes effect: once, not after a later start of its proposer, and not
+// when that is no member any more.
+func (c *commitOracle) admit(w *world, e *raft.Entry) bool {
+	if w.oracle.membership.now().wasRemoved(e.Proposer) {
+		return false
+	}
 	s := c.windows[e.Proposer]
 	if s == nil {
 		s = &seen{applied: make(map[raft.Sequence]struct{})}
