@@ -59,6 +59,14 @@ func (n *Node) subject(id *Identity) (auth.Subject, Code) {
 	return who, OK
 }
 
+// authRevision is the store's revision while auth is on, else 0.
+func (n *Node) authRevision() uint64 {
+	if !n.state.auth.Enabled() {
+		return 0
+	}
+	return n.state.auth.Revision()
+}
+
 // own says whether the member itself asks.
 func (r *Request) own() bool { return r.Identity != nil && r.Identity.Own }
 

@@ -38,9 +38,14 @@ type Read struct {
 	raw     []byte
 	header  Header
 	applied raft.Index // of the view
+	auth    uint64     // see AuthRevision
 	chunk   int        // bytes of records in one chunk of a stream
 	state   []byte     // the replicated state, for a backup only
 }
+
+// AuthRevision is the auth revision at which the read was granted; 0 while auth is off. An answer
+// that takes long ends when it has moved.
+func (r *Read) AuthRevision() uint64 { return r.auth }
 
 // Applied is the index whose state the read sees, for observers.
 func (r *Read) Applied() raft.Index { return r.applied }
@@ -57,6 +62,7 @@ func (n *Node) grant(r *readRequest) {
 	last.reads++
 	n.out.Reads = append(n.out.Reads, Read{Token: r.token, View: last.id, view: last.view,
 		method: r.method, raw: r.raw, header: n.header(), applied: n.applied,
+		auth:  n.authRevision(),
 		chunk: n.cfg.Limits.ChunkBytes})
 }
 

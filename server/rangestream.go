@@ -41,7 +41,7 @@ func (s *service) rangeStream(_ any, stream grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
-	return s.sendChunks(stream, read.Stream(), identity)
+	return s.sendChunks(stream, read.Stream(), &listing{identity, read.AuthRevision()})
 }
 
 // takeView has c's request granted a view, to be read piece by piece. The call is used up; whoever
@@ -58,8 +58,14 @@ func (s *service) takeView(ctx context.Context, method kv.Method, c *call) (*kv.
 	return &read, nil
 }
 
+// listing is on whose behalf a stream lists, and at which auth revision that was granted.
+type listing struct {
+	identity *kv.Identity
+	auth     uint64
+}
+
 func (s *service) sendChunks(stream grpc.ServerStream, chunks *kv.RangeStream,
-	identity *kv.Identity) error {
+	who *listing) error {
 	lent := newLentView(s.loop.inbox, chunks.View(), viewPatience)
 	defer lent.end()
 	leader := s.newLeaderWatch(stream.Context())
@@ -77,6 +83,9 @@ func (s *service) sendChunks(stream grpc.ServerStream, chunks *kv.RangeStream,
 		if a.Code != kv.OK {
 			return s.statuses[a.Code]
 		}
+		if last && who.auth != 0 && s.loop.state.Load().AuthRevision > who.auth {
+			return s.statuses[kv.ErrAuthOld]
+		}
 		out.reply = a.Body
 		lent.rest()
 		if err := stream.SendMsg(out); err != nil || last {
@@ -93,7 +102,7 @@ func (s *service) sendChunks(stream grpc.ServerStream, chunks *kv.RangeStream,
 			continue
 		}
 		c := s.loop.calls.take()
-		c.raw, c.identity = chunks.Again(), identity
+		c.raw, c.identity = chunks.Again(), who.identity
 		read, err := s.takeView(stream.Context(), kv.MethodRangeStream, c)
 		if err != nil {
 			return err
