@@ -60,25 +60,37 @@ func (s *RangeStream) next(scratch *mvcc.Scratch) (body [][]byte, last bool, err
 		body, err = s.read.list(&s.query, scratch)
 		return asStreamResponse(body), true, err
 	}
-	kvs, err := s.read.view.Walk(&s.query, &s.cursor, s.read.chunk)
+	if s.query.Lists() {
+		body, err = s.read.view.ListChunk(&s.query, &s.cursor, fieldKVs,
+			int64(s.read.chunk), gatherBytes, scratch)
+	} else {
+		body, err = s.walk()
+	}
 	if err != nil {
 		return nil, true, err
 	}
-	var p pieces
 	if s.cursor.Done {
-		p.open = appendHeader(nil, s.read.header)
-	} else if len(kvs) == 0 {
+		end := appendHeader(nil, s.read.header)
+		end = appendBool(end, 3, s.cursor.More)
+		body = append(body, appendVarint(end, 4, uint64(s.cursor.Count)))
+	} else if len(body) == 0 || len(body[0]) == 0 {
 		panic(fmt.Sprintf("kv: an empty chunk in the middle of a stream of %q to %q",
 			s.query.Key, s.query.End))
 	}
+	return asStreamResponse(body), s.cursor.Done, nil
+}
+
+// walk reads the keys of a chunk without their values, or a single key.
+func (s *RangeStream) walk() ([][]byte, error) {
+	kvs, err := s.read.view.Walk(&s.query, &s.cursor, s.read.chunk)
+	if err != nil {
+		return nil, err
+	}
+	var p pieces
 	for _, kv := range kvs {
 		p.gather(2, kv)
 	}
-	if s.cursor.Done {
-		p.open = appendBool(p.open, 3, s.cursor.More)
-		p.open = appendVarint(p.open, 4, uint64(s.cursor.Count))
-	}
-	return asStreamResponse(p.finish()), s.cursor.Done, nil
+	return p.finish(), nil
 }
 
 // asStreamResponse makes a RangeResponse the only field of a RangeStreamResponse.

@@ -220,11 +220,13 @@ func (n *Node) request(r *Request) {
 	}
 }
 
-// servedByLearner says whether a member that does not vote answers a request.
+// servedByLearner says whether a member that does not vote answers a request. It may ask itself
+// whether the cluster answers; its clients may not.
 func servedByLearner(r *Request) bool {
 	var req rangeRequest
+	own := r.Identity != nil && r.Identity.Own
 	return r.Method == MethodStatus || r.Method == MethodSnapshot ||
-		r.Method == MethodRange && parseRange(r.Raw, &req) == nil && req.serializable
+		r.Method == MethodRange && parseRange(r.Raw, &req) == nil && (req.serializable || own)
 }
 
 func (n *Node) write(r *Request) {

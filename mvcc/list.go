@@ -14,6 +14,7 @@ package mvcc
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/detcd/detcd/mvcc/revlog"
 )
@@ -43,6 +44,7 @@ type Buffers interface {
 type Scratch struct {
 	Buffers Buffers
 
+	hits    []hit
 	revs    []Rev
 	lengths []uint32
 	spots   []spot
@@ -104,7 +106,7 @@ func (v *View) list(q *Query, tag byte, head []byte, pieceBytes, window int, scr
 			return true
 		})
 		scratch.revs = revs
-		if err := l.window(v); err != nil {
+		if _, _, err := l.window(v, math.MaxInt64); err != nil {
 			return nil, 0, false, err
 		}
 		if rest -= int64(len(revs)); q.Limit > 0 && rest == 0 {
@@ -123,24 +125,30 @@ type list struct {
 	scratch    *Scratch // its lists are those of the current window
 }
 
-// window adds the records at scratch.revs.
-func (l *list) window(v *View) error {
+// window adds the records at scratch.revs: the first ones, as many as have no more than room bytes,
+// but one at least. It says how many that are, and their bytes.
+func (l *list) window(v *View, room int64) (n int, bytes int64, err error) {
 	s := l.scratch
-	n := len(s.revs)
-	if cap(s.lengths) < n {
-		s.lengths, s.spots = make([]uint32, n), make([]spot, n)
+	all := len(s.revs)
+	if cap(s.lengths) < all {
+		s.lengths, s.spots = make([]uint32, all), make([]spot, all)
 	}
-	s.lengths, s.spots = s.lengths[:n], s.spots[:n]
+	s.lengths = s.lengths[:all]
 	batch := v.snap.Batch(s.revs, s.lengths, &s.records)
+	for ; n < all && (n == 0 || bytes+int64(s.lengths[n]) <= room); n++ {
+		bytes += int64(s.lengths[n])
+	}
+	batch.Cut(n)
+	s.lengths, s.spots = s.lengths[:n], s.spots[:n]
 	l.layOut()
-	err := batch.Read(func(i int, kv []byte) {
+	err = batch.Read(func(i int, kv []byte) {
 		at := s.spots[i]
 		copy(l.pieces[at.piece][at.off:], kv)
 	})
 	if err != nil {
-		return fmt.Errorf("mvcc: list %d records: %w", n, err)
+		return 0, 0, fmt.Errorf("mvcc: list %d records: %w", n, err)
 	}
-	return nil
+	return n, bytes, nil
 }
 
 // layOut makes the pieces for the window, writes what stands before each record, and notes where

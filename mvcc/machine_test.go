@@ -3,6 +3,7 @@ package mvcc_test
 // The engine against its twin: random histories, every kind of read, after every step.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -240,6 +241,7 @@ func (p *pair) readView(t *rapid.T) {
 	}
 	if q.Lists() {
 		p.compare(t, want, wantErr, q, listAll(t, v.view))
+		p.compare(t, want, wantErr, q, chunkAll(t, v.view))
 	}
 	requireHistory(t, v)
 	rev := mvcc.Revision(rapid.Int64Range(0, int64(v.twin.Revision())+1).Draw(t, "hash revision"))
@@ -274,6 +276,36 @@ func walkAll(v *mvcc.View, room int) func(*mvcc.Query, *mvcc.Result) error {
 				return fmt.Errorf("an empty piece after %d records", len(r.KVs))
 			}
 			r.KVs = append(r.KVs, kvs...)
+		}
+		r.Count, r.More = c.Count, c.More
+		return nil
+	}
+}
+
+// chunkAll answers a query by parsing the chunks of its list.
+func chunkAll(t *rapid.T, v *mvcc.View) func(*mvcc.Query, *mvcc.Result) error {
+	piece := rapid.IntRange(1, 200).Draw(t, "piece of a chunk")
+	most := rapid.Int64Range(1, 100).Draw(t, "bytes of a chunk")
+	var scratch mvcc.Scratch
+	return func(q *mvcc.Query, r *mvcc.Result) error {
+		var c mvcc.WalkCursor
+		for !c.Done {
+			pieces, err := v.ListChunk(q, &c, 2<<3|2, most, piece, &scratch)
+			if err != nil {
+				return err
+			}
+			before, size := len(r.KVs), int64(0)
+			for b := bytes.Join(pieces, nil); len(b) > 0; {
+				n, used := binary.Uvarint(b[1:])
+				end := 1 + used + int(n)
+				r.KVs = append(r.KVs, b[1+used:end])
+				b, size = b[end:], size+int64(n)
+			}
+			if n := len(r.KVs) - before; size > most && n != 1 {
+				return fmt.Errorf("a chunk of %d records has %d bytes, more than %d", n, size, most)
+			} else if n == 0 && (!c.Done || before > 0) {
+				return fmt.Errorf("an empty chunk after %d records", before)
+			}
 		}
 		r.Count, r.More = c.Count, c.More
 		return nil

@@ -20,6 +20,7 @@ type WalkCursor struct {
 	next  []byte // the key to go on from, nil at the start
 	sent  int64  // keys so far
 	bytes int64  // of those
+	ahead int64  // keys that the next ListChunk looks at
 }
 
 // The records of one piece: few before their size is known, and never so many that a piece of
@@ -95,7 +96,7 @@ func (v *View) walkOnce(q *Query, rev Revision, c *WalkCursor, room, least int) 
 	if q.Limit > 0 {
 		most = min(most, q.Limit-c.sent)
 	}
-	hits, more := v.first(q, rev, most)
+	hits, more := v.first(q, rev, most, nil)
 	// Sizes may differ by a factor of a million, so an average is a guess and no bound.
 	if n := max(v.fitting(q, hits, room), min(least, len(hits))); n < len(hits) {
 		hits, more = hits[:n], true
@@ -134,11 +135,12 @@ func (v *View) fitting(q *Query, hits []hit, room int) int {
 	return len(hits)
 }
 
-// first returns the first n live keys of q's interval, and whether there are more.
-func (v *View) first(q *Query, rev Revision, n int64) (hits []hit, more bool) {
+// first appends the first n live keys of q's interval to hits, which is empty, and says whether
+// there are more.
+func (v *View) first(q *Query, rev Revision, n int64, hits []hit) (_ []hit, more bool) {
 	from, to, ok := Bounds(q.Key, q.End)
 	if !ok {
-		return nil, false
+		return hits, false
 	}
 	span(v.tree, from, to, func(b *block, lo, hi int) bool {
 		for i := lo; i < hi; i++ {

@@ -174,6 +174,12 @@ func (c *Config) requestTimeout() time.Duration {
 	return 5*time.Second + 2*time.Duration(c.ElectionMillis)*time.Millisecond
 }
 
+// jsonBytes is how long a request may be as JSON: base64 makes four bytes of three, and there are
+// names around them.
+func (c *Config) jsonBytes() int64 {
+	return 2 * int64(c.MaxRequestBytes+grpcOverheadBytes)
+}
+
 // initialClusterFromName is the initial cluster of a member that was told its name only.
 func (c *Config) initialClusterFromName() string {
 	pairs := make([]string, 0, len(c.AdvertisePeerURLs))

@@ -25,7 +25,7 @@ import (
 // gatewayPrefix is where the gateway's paths begin.
 const gatewayPrefix = "/v3/"
 
-func newGateway(log *zap.Logger, i *inner) (http.Handler, error) {
+func newGateway(log *zap.Logger, i *inner, maxBody int64) (http.Handler, error) {
 	mux := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard,
 		&runtime.HTTPBodyMarshaler{Marshaler: &runtime.JSONPb{
 			MarshalOptions:   protojson.MarshalOptions{UseProtoNames: true},
@@ -50,9 +50,20 @@ func newGateway(log *zap.Logger, i *inner) (http.Handler, error) {
 		outgoing.Method = http.MethodPost
 		return outgoing
 	}
-	return wsproxy.WebsocketProxy(mux, wsproxy.WithRequestMutator(post),
+	return wsproxy.WebsocketProxy(boundBodies(mux, maxBody), wsproxy.WithRequestMutator(post),
 		wsproxy.WithMaxRespBodyBufferSize(math.MaxInt32),
 		wsproxy.WithLogger(wsLog{log})), nil
+}
+
+// boundBodies ends requests whose body is longer than any request may be, before it is all in
+// memory. The bodies of streams are as long as their clients like.
+func boundBodies(next http.Handler, most int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v3/watch" && r.URL.Path != "/v3/lease/keepalive" {
+			r.Body = http.MaxBytesReader(w, r.Body, most)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // wsLog is the logger that the WebSocket proxy wants.

@@ -83,7 +83,16 @@ func TestGatewayErrors(t *testing.T) {
 		require.Equal(t, e.status, status, body)
 		require.JSONEq(t, e.want, body)
 	}
-	status, body, _ := post(t, base+"/v3/kv/put", `{"key":`)
+	// What etcd's gateway refuses by its size is refused in the same words; what is longer still is
+	// not read to its end.
+	large := `{"key":"Zm9v","value":"` + strings.Repeat("QUFB", 700<<10) + `"}`
+	status, body, _ := post(t, base+"/v3/kv/put", large)
+	require.Equal(t, 429, status)
+	require.Contains(t, body, "grpc: received message larger than max")
+	status, body, _ = post(t, base+"/v3/kv/put", strings.Repeat(" ", 5<<20)+"{}")
+	require.Equal(t, 400, status)
+	require.Contains(t, body, "request body too large")
+	status, body, _ = post(t, base+"/v3/kv/put", `{"key":`)
 	require.Equal(t, 400, status, body)
 	status, body = httpGet(t, base+"/v3/kv/range")
 	require.Equal(t, 501, status)

@@ -111,7 +111,7 @@ func (s *Server) open() error {
 		return err
 	}
 	if s.cfg.EnableGRPCGateway {
-		if s.gateway, err = newGateway(s.log, s.inner); err != nil {
+		if s.gateway, err = newGateway(s.log, s.inner, s.cfg.jsonBytes()); err != nil {
 			return err
 		}
 	}

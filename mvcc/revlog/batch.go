@@ -78,6 +78,9 @@ func (s *Snapshot) Batch(revs []Rev, lengths []uint32, scratch *Scratch) Batch {
 	return b
 }
 
+// Cut leaves only the first n of the revisions to be read.
+func (b *Batch) Cut(n int) { b.places = b.places[:n] }
+
 // Read reads and verifies the records in the order in which they are stored: visit gets the
 // position in revs and the KV, which is valid only during the call.
 func (b *Batch) Read(visit func(i int, kv []byte)) error {
