@@ -21,7 +21,7 @@ var faultWeights = [numFaultKinds]uint16{
 	FaultPartition: 10, FaultLoss: 3, FaultDuplicate: 2, FaultDelay: 3, FaultHold: 6,
 	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
 	FaultSyncError: 2, FaultRot: 2, FaultTransfer: 3, FaultDecay: 2, FaultFull: 3,
-	FaultWriteError: 2, FaultReadError: 1, FaultLie: 1, FaultLostWrite: 1,
+	FaultWriteError: 2, FaultReadError: 1, FaultLie: 2, FaultLostWrite: 1,
 }
 
 // generateFaults fills in the plan's faults, sorted by time.
@@ -69,6 +69,9 @@ func generateFaults(p *Plan) {
 				rotten = rotten[1:]
 			}
 			p.Faults = append(p.Faults, f)
+			if kind == FaultLie && weights[FaultPower] > 0 {
+				p.Faults = append(p.Faults, exposure(p, &e, &f))
+			}
 		}
 	}
 	p.Faults = append(p.Faults, generateCourses(p, &weights)...)
@@ -84,6 +87,14 @@ func generateFaults(p *Plan) {
 	for i := range p.Faults {
 		p.Faults[i].ID = uint32(i + 1)
 	}
+}
+
+// exposure is the loss of power that shows what a disk has lied about.
+func exposure(p *Plan, d *die, lie *Fault) Fault {
+	f := generateFault(p, d, FaultPower)
+	f.Target, f.Member, f.When = TargetMember, lie.Member, AtOnce
+	f.At = min(lie.At+d.below(lie.For), p.Chaos-second)
+	return f
 }
 
 // damages says whether a fault may cost a member for good.
