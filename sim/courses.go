@@ -2,6 +2,7 @@ package sim
 
 import (
 	"github.com/detcd/detcd/netsim"
+	"github.com/detcd/detcd/raft"
 )
 
 // Courses are episodes whose faults follow from each other, because what they reach is hardly ever
@@ -11,20 +12,25 @@ import (
 
 // generateCourses draws a few courses from the kinds that the seed allows.
 func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
-	for n := range uint64(6) {
-		d := newDie(p.Seed, entityEpisode, 1000+n)
-		if !d.chance(250_000) {
-			continue
-		}
-		course := laggard(p, &d)
-		if d.chance(400_000) {
-			course = successions(p, &d)
-		}
+	add := func(course []Fault) {
 		for _, f := range course {
-			if weights[f.Kind] > 0 && f.At < p.Chaos-second {
+			if weights[f.Kind] > 0 && f.At < p.Chaos {
 				all = append(all, f)
 			}
 		}
+	}
+	for n := range uint64(6) {
+		d := newDie(p.Seed, entityEpisode, 1000+n)
+		switch {
+		case !d.chance(250_000):
+		case d.chance(400_000):
+			add(successions(p, &d))
+		default:
+			add(laggard(p, &d))
+		}
+	}
+	if d := newDie(p.Seed, entityEpisode, 2000); d.chance(200_000) {
+		add(failedElections(p, &d))
 	}
 	return all
 }
@@ -62,6 +68,23 @@ func laggard(p *Plan, d *die) []Fault {
 		course = append(course, f)
 	}
 	return course
+}
+
+// failedElections cuts the leader off, with what its clients still give it, and loses the votes of
+// the others, until the chaos ends: then logs and terms are ahead of each other.
+func failedElections(p *Plan, d *die) []Fault {
+	members := netsim.Set(1)<<p.Members - 1
+	lasts := d.within(4, 12) * p.ElectionNanos()
+	cut := Fault{
+		Kind: FaultPartition, Target: TargetLeader, Shape: netsim.Isolate, Concerned: members,
+		At: p.Chaos - lasts, For: lasts + second,
+	}
+	lost := Fault{
+		Kind: FaultLoss, Side: members, Concerned: members, PPM: million,
+		Classes: 1<<raft.MsgVote | 1<<raft.MsgVoteResp,
+		At:      cut.At - d.below(second), For: lasts + 2*second,
+	}
+	return []Fault{cut, lost}
 }
 
 // successions lets one leader after the other fall soon after its election, each with something in

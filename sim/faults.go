@@ -21,7 +21,7 @@ var faultWeights = [numFaultKinds]uint16{
 	FaultPartition: 10, FaultLoss: 3, FaultDuplicate: 2, FaultDelay: 3, FaultHold: 6,
 	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
 	FaultSyncError: 2, FaultRot: 2, FaultTransfer: 3, FaultDecay: 2, FaultFull: 3,
-	FaultWriteError: 2, FaultReadError: 1, FaultLie: 1, FaultLostWrite: 1,
+	FaultWriteError: 2, FaultReadError: 1, FaultLie: 2, FaultLostWrite: 1,
 }
 
 // generateFaults fills in the plan's faults, sorted by time.
@@ -43,7 +43,8 @@ func generateFaults(p *Plan) {
 	if !slices.ContainsFunc(weights[:], func(w uint16) bool { return w > 0 }) {
 		weights[FaultPower] = 1
 	}
-	rotten := rottenMembers(p, &d)
+	rotten, absent := lostMembers(p, &d)
+	p.Absent = absent
 	for episode := range d.within(4, 24) {
 		e := newDie(p.Seed, entityEpisode, uint64(episode))
 		center := e.within(3*second, p.Chaos-2*second)
@@ -68,6 +69,9 @@ func generateFaults(p *Plan) {
 				rotten = rotten[1:]
 			}
 			p.Faults = append(p.Faults, f)
+			if kind == FaultLie && weights[FaultPower] > 0 {
+				p.Faults = append(p.Faults, exposure(p, &e, &f))
+			}
 		}
 	}
 	p.Faults = append(p.Faults, generateCourses(p, &weights)...)
@@ -85,6 +89,14 @@ func generateFaults(p *Plan) {
 	}
 }
 
+// exposure is the loss of power that shows what a disk has lied about.
+func exposure(p *Plan, d *die, lie *Fault) Fault {
+	f := generateFault(p, d, FaultPower)
+	f.Target, f.Member, f.When = TargetMember, lie.Member, AtOnce
+	f.At = min(lie.At+d.below(lie.For), p.Chaos-second)
+	return f
+}
+
 // damages says whether a fault may cost a member for good.
 func (k FaultKind) damages() bool {
 	switch k {
@@ -94,39 +106,23 @@ func (k FaultKind) damages() bool {
 	return false
 }
 
-// absentMembers draws who stays away while the others have to recover: nobody in most plans, and
-// no more than the budget of lost members leaves.
-func absentMembers(p *Plan) netsim.Set {
-	if p.Members > p.Founders {
-		return 0 // which members are a minority changes
-	}
-	d := newDie(p.Seed, entityFaults, 1)
-	var lost netsim.Set
-	for i := range p.Faults {
-		if p.Faults[i].Kind.damages() {
-			lost |= netsim.Of(netsim.Endpoint(p.Faults[i].Member))
-		}
-	}
-	room := (p.Members-1)/2 - lost.Len()
-	if room <= 0 || !d.chance(400_000) {
-		return 0
-	}
+// lostMembers draws the members that may be lost: fewer than half. The media of some may be damaged;
+// others, in a part of the plans, stay away while the rest has to recover.
+func lostMembers(p *Plan, d *die) (rotten []int, absent netsim.Set) {
 	all := make([]int, p.Members)
 	d.rand.Perm(all)
-	var absent netsim.Set
-	for _, m := range all {
-		if !lost.Has(netsim.Endpoint(m)) && absent.Len() < room {
+	rotten = all[:(p.Members-1)/2]
+	if p.Members > p.Founders {
+		return rotten, 0 // which members are a minority changes
+	}
+	if len(rotten) > 0 && d.chance(350_000) {
+		away := d.within(1, int64(len(rotten)))
+		for _, m := range rotten[:away] {
 			absent |= netsim.Of(netsim.Endpoint(m))
 		}
+		rotten = rotten[away:]
 	}
-	return absent
-}
-
-// rottenMembers draws the members whose media may be damaged: fewer than half.
-func rottenMembers(p *Plan, d *die) []int {
-	all := make([]int, p.Members)
-	d.rand.Perm(all)
-	return all[:(p.Members-1)/2]
+	return rotten, absent
 }
 
 func generateFault(p *Plan, d *die, kind FaultKind) Fault {

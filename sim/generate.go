@@ -40,7 +40,6 @@ func Generate(seed uint64) Plan {
 	generateScripts(&p)
 	generateWatchers(&p)
 	generateFaults(&p)
-	p.Absent = absentMembers(&p)
 	p.Ending = oneOf(&d, PlainEnding, PlainEnding, EmptyEnding)
 	p.Auth = generateAuth(seed)
 	return p

@@ -52,6 +52,20 @@ func (m *simMember) step(t require.TestingT, caught bool) (busy bool) {
 	return true
 }
 
+// room leaves n hundred bytes on the disk (1 to 4), any number (0), or what there was (5 and more).
+func (m *simMember) room(n int64) {
+	switch {
+	case n == 0:
+		m.disk.SetCapacity(0)
+		m.log.Retry()
+		if m.recv != nil {
+			m.recv.Retry()
+		}
+	case n < 5:
+		m.disk.SetCapacity(m.disk.Used() + n*100)
+	}
+}
+
 func (m *simMember) idle(t require.TestingT) {
 	for m.step(t, false) || m.log.Work(1000) {
 	}
@@ -108,6 +122,7 @@ func TestNoCrashLosesBothHistories(t *testing.T) {
 		fails := rapid.IntRange(0, 40).Draw(t, "steps before a failing sync")
 		for range rapid.IntRange(0, 2).Draw(t, "ends of the process") {
 			for range rapid.IntRange(0, 30).Draw(t, "steps") {
+				m.room(rapid.Int64Range(0, 20).Draw(t, "room"))
 				if fails--; fails == 0 {
 					m.disk.Arm(simdisk.SyncFails, "engine")
 				}
@@ -120,6 +135,7 @@ func TestNoCrashLosesBothHistories(t *testing.T) {
 			m.disk.Crash(simdisk.ProcessCrash, rapid.Uint64().Draw(t, "crash"))
 			m.reopen(t)
 		}
+		m.room(0)
 		for range rapid.IntRange(0, 30).Draw(t, "steps") {
 			m.step(t, false)
 		}

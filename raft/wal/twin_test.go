@@ -375,7 +375,7 @@ func TestTwinUnderCrashes(t *testing.T) {
 		opt.SegmentBytes = max(opt.SegmentBytes, int64(2*sector))
 		w := newWorld(t, opt, simdisk.Options{Seed: 1, Sector: sector})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 10).Draw(t, "step") {
 			case 0, 1, 2:
 				w.randomAppend(t)
 			case 3:
@@ -401,7 +401,9 @@ func TestTwinUnderCrashes(t *testing.T) {
 				}
 			case 8:
 				w.drain()
-				w.fetchAll()
+				if w.log.Ready() { // a start on a full disk waits
+					w.fetchAll()
+				}
 				w.peek(simdisk.PowerLoss, rapid.Uint64().Draw(t, "seed"))
 			case 9:
 				kind := rapid.SampledFrom([]simdisk.CrashKind{simdisk.ProcessCrash,
@@ -411,7 +413,28 @@ func TestTwinUnderCrashes(t *testing.T) {
 				w.recorded = append(w.recorded, fmt.Sprintf("\nCRASH %d", kind))
 				w.disk.Crash(kind, rapid.Uint64().Draw(t, "seed"))
 				w.open()
+			case 10:
+				w.randomRoom(t)
 			}
 		}
+		w.disk.SetCapacity(0)
+		w.log.Retry()
+		w.flush()
+		w.drain()
+		require.Equal(t, w.state().last(), w.log.Durable(), "what has waited for room is written")
 	})
+}
+
+// randomRoom fills the disk, or gives it room again. Only a segment that holds every entry may meet
+// a full disk; kv sees to that.
+func (w *world) randomRoom(t *rapid.T) {
+	room := rapid.SampledFrom([]int64{0, 1, 3000, 20_000}).Draw(t, "room")
+	switch {
+	case room == 0:
+		w.disk.SetCapacity(0)
+		w.log.Retry()
+	case w.opt.SegmentBytes >= 16<<10 || w.opt.SegmentBytes >= 8<<10 && w.disk.SectorSize() == 512:
+		w.disk.SetCapacity(w.disk.Used() + room)
+	}
+	w.flush()
 }
