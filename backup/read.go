@@ -181,13 +181,20 @@ func keep(list *[]kv.NamedImage, key, value []byte) error {
 
 // Read visits the records. A KV is valid until the file is closed.
 func (f *File) Read(visit func(r mvcc.Record) error) error {
+	return f.all(func(r mvcc.Record) error {
+		if len(r.KV) == 0 {
+			return nil // etcd's restore raises the newest revision with a row that says nothing
+		}
+		return visit(r)
+	})
+}
+
+// all is Read with the rows that say nothing.
+func (f *File) all(visit func(r mvcc.Record) error) error {
 	return f.tx.Bucket([]byte(bucketKey)).ForEach(func(key, value []byte) error {
 		rev, kind, err := parseRowKey(key)
 		if err != nil {
 			return err
-		}
-		if len(value) == 0 {
-			return nil // etcd's restore raises the newest revision with a row that says nothing
 		}
 		return visit(mvcc.Record{Rev: rev, Kind: kind, KV: value})
 	})

@@ -50,8 +50,9 @@ func (f *File) Status() (Status, error) {
 }
 
 // HashKV is the hash by which members compare their stores, at rev (0: the newest). It is computed
-// by its definition, with a set of the keys that live then: whoever asks has time. A revision that
-// does not exist is mvcc.ErrFuture or mvcc.ErrCompacted.
+// by its definition, with a set of the keys that live then: whoever asks has time. Rows that say
+// nothing are in it; to etcd they are versions of the empty key. A revision that does not exist is
+// mvcc.ErrFuture or mvcc.ErrCompacted.
 func (f *File) HashKV(rev mvcc.Revision) (hash uint32, at mvcc.Revision, err error) {
 	switch {
 	case rev > f.Revision:
@@ -67,7 +68,7 @@ func (f *File) HashKV(rev mvcc.Revision) (hash uint32, at mvcc.Revision, err err
 	}
 	table := crc32.MakeTable(crc32.Castagnoli)
 	hash = crc32.Checksum([]byte(bucketKey), table)
-	err = f.Read(func(r mvcc.Record) error {
+	err = f.all(func(r mvcc.Record) error {
 		_, isLive := live[r.Rev]
 		old := r.Rev.Main <= f.Compacted && len(live) > 0 && !isLive
 		mark := r.Rev.Main == f.Compacted && r.Kind == mvcc.TombstoneRecord
@@ -84,7 +85,7 @@ func (f *File) HashKV(rev mvcc.Revision) (hash uint32, at mvcc.Revision, err err
 // live is the set of versions that keys have at rev.
 func (f *File) live(rev mvcc.Revision) (map[mvcc.Rev]struct{}, error) {
 	newest := map[string]mvcc.Rev{}
-	err := f.Read(func(r mvcc.Record) error {
+	err := f.all(func(r mvcc.Record) error {
 		kv, err := mvcc.ParseKeyValue(r.KV)
 		if err != nil || r.Rev.Main > rev {
 			return err

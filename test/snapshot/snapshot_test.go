@@ -51,6 +51,13 @@ func travel(t *testing.T, all tools, from, tool, to string) {
 	bumped := restore(t, tool, to, file, filepath.Join(dir, "bumped"), "--bump-revision",
 		"1000", "--mark-compacted")
 	requireBumped(t, source, bumped)
+	again := filepath.Join(dir, "again.db")
+	run(t, all.detcdctl, "--endpoints", bumped.endpoint, "snapshot", "save", again)
+	requireSameWords(t, all, again)
+	twice := restore(t, all.detcdutl, all.detcd, again, filepath.Join(dir, "twice"))
+	newest, err := bumped.Get(testContext(t), "after")
+	require.NoError(t, err)
+	requireSameKeys(t, bumped, twice, newest.Header.Revision)
 
 	whole[5*4096+3000] ^= 1
 	require.NoError(t, os.WriteFile(file, whole, 0o600))
