@@ -104,7 +104,7 @@ func TestGrantsAnswerAsEtcdDoes(t *testing.T) {
 	require.Equal(t, ErrLeaseTTLTooLarge, w.ask(0, MethodLeaseGrant,
 		&pb.LeaseGrantRequest{TTL: int64(lease.MaxTTL) + 1}, &res))
 	w.grant(0, 9, 60)
-	require.Equal(t, []int64{-7, 7, 9, 8}, w.leases(0), "soonest end first")
+	require.Equal(t, []int64{7, -7, 9, 8}, w.leases(0), "soonest end first")
 	var revoked pb.LeaseRevokeResponse
 	require.Equal(t, OK, w.ask(0, MethodLeaseRevoke, &pb.LeaseRevokeRequest{ID: 9}, &revoked))
 	require.EqualValues(t, 1, revoked.Header.Revision, "no key, no revision")
