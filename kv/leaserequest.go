@@ -181,6 +181,9 @@ func (n *Node) keepAlive(r *readRequest) {
 		return
 	}
 	ttl, how := n.leases.schedule.Renew(lease.ID(id), n.leases.clock)
+	if how == lease.Renewed {
+		n.leases.counts.Renewed++
+	}
 	if how != lease.Written {
 		n.answer(r.token, OK, keepAliveBody(n.header(), lease.ID(id), ttl), 0)
 		return

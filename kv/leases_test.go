@@ -89,6 +89,8 @@ func TestALeaseLivesAndEnds(t *testing.T) {
 	require.EqualValues(t, -1, w.timeToLive(lead, res.ID).TTL)
 	require.Equal(t, ErrLeaseNotFound, w.putLeased(lead, "c", res.ID))
 	require.EqualValues(t, 5, w.get(lead, "x").Header.Revision, "two keys end in one revision")
+	require.Equal(t, LeaseCounts{Granted: 1, Renewed: 1, Ended: 1, Expired: 1},
+		w.members[lead].driver.Node.State().Leases)
 	w.agree()
 }
 
