@@ -289,3 +289,24 @@ func (n *Node) wellFormedQuietly(m *raft.Message) bool {
 	defer func() { n.out = nil }()
 	return n.wellFormed(m)
 }
+
+// A cluster that is known to be corrupt changes nothing: not even leases end, until the alarm does.
+func TestNoLeaseEndsUnderACorruptAlarm(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	w.grant(0, 1, 2)
+	require.Equal(t, OK, w.putLeased(0, "a", 1))
+	alarm := func(action pb.AlarmRequest_AlarmAction) {
+		var res pb.AlarmResponse
+		require.Equal(t, OK, w.ask(0, MethodAlarm, &pb.AlarmRequest{Action: action, MemberID: 1,
+			Alarm: pb.AlarmType_CORRUPT}, &res))
+	}
+	alarm(pb.AlarmRequest_ACTIVATE)
+	w.seconds(5)
+	require.EqualValues(t, 1, w.count(0))
+	require.EqualValues(t, 0, w.keepAlive(0, 1), "its time is over")
+	alarm(pb.AlarmRequest_DEACTIVATE)
+	w.seconds(10)
+	require.Zero(t, w.count(0))
+	w.agree()
+}
