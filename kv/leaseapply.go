@@ -75,6 +75,7 @@ func (n *Node) applyGrant(e *raft.Entry, token Token) {
 		return
 	}
 	n.state.leases.Grant(l)
+	n.leases.counts.Granted++
 	if s := n.leases.schedule; s != nil {
 		s.Granted(l.ID, n.leases.clock)
 	}
@@ -117,6 +118,10 @@ func (n *Node) startExpire(e *raft.Entry) {
 	raw, ok := DecodeExpiry(e)
 	if !ok {
 		panic(fmt.Sprintf("kv: entry %d is not a list of leases: %d bytes", e.Index, len(e.Data)))
+	}
+	if code := n.alarmsAllow(MethodLeaseRevoke, e); code != OK {
+		n.decide(uint64(code)) // proposed again while the leases are there
+		return
 	}
 	ids := make([]lease.ID, len(raw))
 	for i, id := range raw {
@@ -171,6 +176,10 @@ func (n *Node) endListed(x *execution, budget *int) bool {
 		n.advanceWatches() // each lease's end is a revision of its own
 		x.tx, n.views.fresh = nil, false
 		n.state.leases.Revoke(id)
+		n.leases.counts.Ended++
+		if x.entry.Type == entryLeaseExpire {
+			n.leases.counts.Expired++
+		}
 		if s := n.leases.schedule; s != nil {
 			s.Gone(id)
 		}

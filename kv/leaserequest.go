@@ -132,11 +132,12 @@ func (n *Node) serveHeld() {
 // serveLease answers a read about leases from applied state. One that comes while an entry is half
 // applied waits: of its effects all or none are seen.
 func (n *Node) serveLease(r *readRequest) {
-	if n.apply != nil {
-		n.reads.held = append(n.reads.held, *r)
-		return
-	}
+	most := readsPerWrite * n.cfg.Limits.MaxPending
 	switch {
+	case len(n.reads.held) > most || len(n.leases.listings) > most:
+		n.answer(r.token, ErrTooManyRequests, nil, 0)
+	case n.apply != nil:
+		n.reads.held = append(n.reads.held, *r)
 	case r.method == MethodLeaseLeases:
 		n.leases.listings = append(n.leases.listings, listing{
 			token: r.token, out: pieces{open: appendHeader(nil, n.header())},
@@ -181,6 +182,9 @@ func (n *Node) keepAlive(r *readRequest) {
 		return
 	}
 	ttl, how := n.leases.schedule.Renew(lease.ID(id), n.leases.clock)
+	if how == lease.Renewed {
+		n.leases.counts.Renewed++
+	}
 	if how != lease.Written {
 		n.answer(r.token, OK, keepAliveBody(n.header(), lease.ID(id), ttl), 0)
 		return

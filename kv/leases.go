@@ -54,6 +54,16 @@ type leases struct {
 	// noted is the lease from which on to look for spent ones.
 	noted    lease.ID
 	listings []listing
+	counts   LeaseCounts // but for Live
+}
+
+// LeaseCounts says what has happened to leases on a member since its start, for metrics.
+type LeaseCounts struct {
+	Live    int    // that exist
+	Granted uint64 // applied here, as are all but Renewed
+	Renewed uint64 // by this member, as the leader
+	Ended   uint64 // revoked or expired
+	Expired uint64
 }
 
 // pass lets the lease clock go on.
@@ -144,6 +154,13 @@ func (n *Node) proposeNotes() {
 	if len(notes) > 0 {
 		n.propose(0, entryLeaseCheckpoint, encodeNotes(notes))
 	}
+}
+
+// countLeases is what the State says of leases.
+func (n *Node) countLeases() LeaseCounts {
+	c := n.leases.counts
+	c.Live = n.state.leases.Len()
+	return c
 }
 
 // open counts the open proposals of a type.

@@ -89,6 +89,8 @@ func TestALeaseLivesAndEnds(t *testing.T) {
 	require.EqualValues(t, -1, w.timeToLive(lead, res.ID).TTL)
 	require.Equal(t, ErrLeaseNotFound, w.putLeased(lead, "c", res.ID))
 	require.EqualValues(t, 5, w.get(lead, "x").Header.Revision, "two keys end in one revision")
+	require.Equal(t, LeaseCounts{Granted: 1, Renewed: 1, Ended: 1, Expired: 1},
+		w.members[lead].driver.Node.State().Leases)
 	w.agree()
 }
 
@@ -104,7 +106,7 @@ func TestGrantsAnswerAsEtcdDoes(t *testing.T) {
 	require.Equal(t, ErrLeaseTTLTooLarge, w.ask(0, MethodLeaseGrant,
 		&pb.LeaseGrantRequest{TTL: int64(lease.MaxTTL) + 1}, &res))
 	w.grant(0, 9, 60)
-	require.Equal(t, []int64{-7, 7, 9, 8}, w.leases(0), "soonest end first")
+	require.Equal(t, []int64{7, -7, 9, 8}, w.leases(0), "soonest end first")
 	var revoked pb.LeaseRevokeResponse
 	require.Equal(t, OK, w.ask(0, MethodLeaseRevoke, &pb.LeaseRevokeRequest{ID: 9}, &revoked))
 	require.EqualValues(t, 1, revoked.Header.Revision, "no key, no revision")
@@ -286,4 +288,25 @@ func (n *Node) wellFormedQuietly(m *raft.Message) bool {
 	n.out = &Effects{}
 	defer func() { n.out = nil }()
 	return n.wellFormed(m)
+}
+
+// A cluster that is known to be corrupt changes nothing: not even leases end, until the alarm does.
+func TestNoLeaseEndsUnderACorruptAlarm(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	w.grant(0, 1, 2)
+	require.Equal(t, OK, w.putLeased(0, "a", 1))
+	alarm := func(action pb.AlarmRequest_AlarmAction) {
+		var res pb.AlarmResponse
+		require.Equal(t, OK, w.ask(0, MethodAlarm, &pb.AlarmRequest{Action: action, MemberID: 1,
+			Alarm: pb.AlarmType_CORRUPT}, &res))
+	}
+	alarm(pb.AlarmRequest_ACTIVATE)
+	w.seconds(5)
+	require.EqualValues(t, 1, w.count(0))
+	require.EqualValues(t, 0, w.keepAlive(0, 1), "its time is over")
+	alarm(pb.AlarmRequest_DEACTIVATE)
+	w.seconds(10)
+	require.Zero(t, w.count(0))
+	w.agree()
 }

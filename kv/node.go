@@ -243,6 +243,7 @@ type State struct {
 	Members   []Member
 	Removed   []raft.MemberID
 	Alarms    []Alarm
+	Leases    LeaseCounts
 	Version   string // cluster version, empty until decided
 	// AuthEnabled and AuthRevision are of the store of users and roles.
 	AuthEnabled  bool
@@ -261,6 +262,7 @@ func (n *Node) State() State {
 		Pending: n.proposals.unanswered + n.reads.waiting() + len(n.passwords.open) +
 			len(n.tokens.waiting),
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
+		Leases:      n.countLeases(),
 		AuthEnabled: n.state.auth.Enabled(), AuthRevision: n.state.auth.Revision(),
 		Removed: append([]raft.MemberID(nil), n.state.removed...),
 		Alarms:  append([]Alarm(nil), n.state.alarms...),

@@ -14,6 +14,7 @@ type naive struct {
 	leases  map[ID]naiveLease
 	leading bool
 	tenure  Tenure
+	since   int
 }
 
 type naiveLease struct {
@@ -21,6 +22,7 @@ type naiveLease struct {
 	end      int64
 	standing standing
 	again    int64 // when it is proposed again
+	since    int   // the number of its grant or renewal in this tenure
 }
 
 func (n *naive) sorted() (ids []ID) {
@@ -32,14 +34,16 @@ func (n *naive) sorted() (ids []ID) {
 }
 
 func (n *naive) grant(l Lease, now int64) {
-	n.leases[l.ID] = naiveLease{lease: l, end: now + int64(l.TTL)*nanosPerSecond + n.tenure.Slack}
+	n.since++
+	n.leases[l.ID] = naiveLease{lease: l, since: n.since,
+		end: now + int64(l.TTL)*nanosPerSecond + n.tenure.Slack}
 }
 
 func (n *naive) lead(t Tenure) {
 	n.leading, n.tenure = true, t
 	for id, k := range n.leases {
 		k.end = t.Now + int64(k.lease.Left())*nanosPerSecond + t.Slack + t.Extension
-		k.standing = running
+		k.standing, k.since = running, 0
 		if k.lease.Remaining > 0 {
 			k.standing = noted
 		}
@@ -73,7 +77,7 @@ func (n *naive) listed() []ID {
 		if c := cmp.Compare(n.rank(x), n.rank(y)); c != 0 || !n.leading || x.standing == proposed {
 			return c
 		}
-		return cmp.Compare(x.end, y.end)
+		return cmp.Or(cmp.Compare(x.end, y.end), cmp.Compare(x.since, y.since))
 	})
 	return ids
 }
@@ -145,6 +149,8 @@ func (p *pair) renews(t *rapid.T) {
 		require.Equal(t, Renewed, how)
 		require.Equal(t, k.lease.TTL, ttl)
 		k.end = p.now + int64(k.lease.TTL)*nanosPerSecond + p.twin.tenure.Slack
+		p.twin.since++
+		k.since = p.twin.since
 	}
 	if known {
 		p.twin.leases[id] = k

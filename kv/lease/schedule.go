@@ -38,8 +38,11 @@ const (
 
 // timed is a lease's end; of one that is proposed, when it is proposed again.
 type timed struct {
-	id       ID
-	at       int64
+	id ID
+	at int64
+	// since orders those that end at the same reading of the clock: it counts grants and renewals,
+	// and is 0 for what the tenure began with.
+	since    uint64
 	standing standing
 }
 
@@ -48,6 +51,9 @@ func timedByID(a, b timed) bool { return a.id < b.id }
 func timedByEnd(a, b timed) bool {
 	if a.at != b.at {
 		return a.at < b.at
+	}
+	if a.since != b.since {
+		return a.since < b.since
 	}
 	return a.id < b.id
 }
@@ -73,6 +79,7 @@ type Schedule struct {
 	// order is ends by time, without those that are proposed, which are in repeats.
 	order   *btree.BTreeG[timed]
 	repeats []timed // in order of time; one whose lease went on is void
+	since   uint64  // grants and renewals so far
 }
 
 // NewSchedule begins a tenure: every lease of the table is given what may be left of it.
@@ -151,7 +158,8 @@ func (s *Schedule) Granted(id ID, now int64) {
 	if old, known := s.ends.Get(timed{id: id}); known {
 		panic(fmt.Sprintf("lease: %x was granted, and ends at %d already", id, old.at))
 	}
-	s.set(timed{id: id, at: s.end(now, l.TTL)})
+	s.since++
+	s.set(timed{id: id, at: s.end(now, l.TTL), since: s.since})
 }
 
 // Gone says that a lease was removed from the table.
@@ -187,7 +195,8 @@ func (s *Schedule) Renew(id ID, now int64) (ttl Seconds, a Answer) {
 		return 0, Written
 	}
 	s.order.Delete(t)
-	t.at = s.end(now, l.TTL)
+	s.since++
+	t.at, t.since = s.end(now, l.TTL), s.since
 	s.set(t)
 	return l.TTL, Renewed
 }

@@ -7,7 +7,6 @@ import "strings"
 var unserved = []string{
 	"/etcdserverpb.KV/RangeStream",
 	"/etcdserverpb.Watch/",
-	"/etcdserverpb.Lease/",
 	"/etcdserverpb.Cluster/MemberAdd",
 	"/etcdserverpb.Cluster/MemberRemove",
 	"/etcdserverpb.Cluster/MemberUpdate",
