@@ -239,6 +239,7 @@ type Hub struct {
 	freed    bool       // a pass has ended since waiting was looked at
 	turnPass int        // the pass that works next
 	watchers int
+	cost     int // of what was let out since Cost was asked, in sixteenths of a microsecond
 
 	hits []*scope   // reused
 	full []*watcher // reused
@@ -264,6 +265,14 @@ func (h *Hub) Streams() int { return len(h.streams) }
 
 // Behind is the number of watchers that have not got everything that is there for them.
 func (h *Hub) Behind() int { return h.watchers - h.live.members - len(h.futures.list) }
+
+// Cost is about how many microseconds letting events out has taken since it was last asked: whoever
+// lets revisions out in steps of bounded work counts it.
+func (h *Hub) Cost() (units int) {
+	units = h.cost / 16
+	h.cost %= 16
+	return units
+}
 
 // The words of refusals.
 const (
