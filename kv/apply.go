@@ -52,6 +52,7 @@ func (n *Node) applyCommitted(budget int) {
 			if !n.execute(&budget) {
 				return
 			}
+			budget -= n.watching.hub.Cost()
 			continue
 		}
 		if n.checkpointDue() && !n.checkpointNow() {
@@ -64,6 +65,7 @@ func (n *Node) applyCommitted(budget int) {
 		before := n.applied
 		for i := range entries {
 			n.applyEntry(&entries[i], &budget)
+			budget -= n.watching.hub.Cost()
 			if n.apply != nil || budget <= 0 || n.phase != running || n.checkpointDue() ||
 				n.outrunsDisk() {
 				break

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/diskio"
+	"github.com/detcd/detcd/kv/watch"
 )
 
 // nullDisk forgets what it is told, so that the node's own cost remains.
@@ -86,4 +87,37 @@ func BenchmarkGet(b *testing.B) {
 		raw, _ := proto.Marshal(&pb.RangeRequest{Key: []byte("key")})
 		return &Request{Token: Token(i + 1), Method: MethodRange, Raw: raw}
 	})
+}
+
+// BenchmarkWatchCatchUp measures one watcher that starts b.N revisions back, until it is live.
+func BenchmarkWatchCatchUp(b *testing.B) {
+	w := newWorld(&testing.T{}, 1, func(l *Limits) { *l = DefaultLimits() })
+	w.leader()
+	value := make([]byte, 256)
+	store := w.members[0].driver.Node.store
+	for i := range b.N {
+		tx := store.Begin()
+		require.NoError(b, tx.Put(fmt.Appendf(nil, "key-%08d", i%100_000), value, 0))
+		tx.Commit()
+	}
+	n := w.members[0].driver.Node
+	_ = n.watching.hub.Advance(watch.Env{Store: store, Out: &[]watch.Delivery{}},
+		store.Revision(), -1)
+	raw, err := proto.Marshal(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+		CreateRequest: &pb.WatchCreateRequest{Key: []byte("key"), RangeEnd: []byte("kez"),
+			StartRevision: 2}}})
+	require.NoError(b, err)
+	var out Effects
+	in := []Input{{Kind: InputWatch, Watch: &WatchInput{Stream: 1, Event: WatchAsked, Raw: raw}}}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for events := 0; n.watching.hub.Behind() > 0 || events == 0; {
+		n.Step(in, &out)
+		in = in[:0]
+		events++
+		for i := range out.Watch {
+			in = append(in, Input{Kind: InputWatch, Watch: &WatchInput{Stream: 1,
+				Event: WatchConsumed, Consumed: out.Watch[i].Charge}})
+		}
+	}
 }

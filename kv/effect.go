@@ -75,8 +75,10 @@ type Header struct {
 	Term     raft.Term
 }
 
-// reset empties the lists for the next step, keeping their room.
+// reset empties the lists for the next step, keeping their room. What watches got may be large, and
+// is let go.
 func (e *Effects) reset() {
+	clear(e.Watch)
 	*e = Effects{Disk: e.Disk[:0], Sends: e.Sends[:0], Answers: e.Answers[:0],
 		Reads: e.Reads[:0], Watch: e.Watch[:0], Passwords: e.Passwords[:0], Notes: e.Notes[:0],
 		Applied: e.Applied[:0]}

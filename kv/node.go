@@ -248,6 +248,8 @@ type State struct {
 	// AuthEnabled and AuthRevision are of the store of users and roles.
 	AuthEnabled  bool
 	AuthRevision uint64
+	// Watchers of all WatchStreams; SlowWatchers have not got everything that is there for them.
+	Watchers, WatchStreams, SlowWatchers int
 	// Ready: recovery is durable, a leader is known, and this member has published itself.
 	Ready bool
 }
@@ -270,6 +272,8 @@ func (n *Node) State() State {
 	if n.apply != nil {
 		s.Revision = n.apply.base // the applied index's, though some of the entry may be visible
 	}
+	hub := n.watching.hub
+	s.Watchers, s.WatchStreams, s.SlowWatchers = hub.Watchers(), hub.Streams(), hub.Behind()
 	s.Ready = n.phase == running && s.Raft.Leader != 0 && n.published()
 	return s
 }

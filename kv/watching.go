@@ -167,6 +167,7 @@ func (n *Node) workWatches() (more bool) {
 		return false
 	}
 	more, err := n.watching.hub.Work(n.watchEnv(), 1+n.cfg.Limits.StepUnits/4)
+	n.watching.hub.Cost() // it has its own budget, and is not apply's
 	if err != nil {
 		n.halt(err.Error())
 	}

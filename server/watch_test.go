@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -242,10 +243,15 @@ func TestAHundredThousandWatchesOnOneMember(t *testing.T) {
 	}
 }
 
+var (
+	watchersFlag = flag.Int("watchers", 500, "watchers of TestWatchersFollowThroughLeadersThatLeave")
+	leadersFlag  = flag.Int("leaders", 2, "leaders that leave in it")
+)
+
 // Many watchers of one prefix on three members, one writer, and leaders that leave: every watcher
 // gets every event once and in order.
 func TestWatchersFollowThroughLeadersThatLeave(t *testing.T) {
-	watchers, leaders := 500, 2
+	watchers, leaders := *watchersFlag, *leadersFlag
 	if testing.Short() {
 		watchers, leaders = 50, 1
 	}

@@ -47,6 +47,7 @@ type watcher struct {
 	known         int64 // the highest revision in any header
 	compacted     int64 // the highest compacted revision that it was told of
 	nextID        int64
+	refusals      int // that it is owed on the present stream
 }
 
 // subscription is what a client wants to know of, over all streams.
@@ -114,6 +115,8 @@ func (c *watcher) act() {
 		w.breakConn(c.conn)
 	case c.die.chance(int64(c.script.Restless)) && len(c.subscriptions) > 0:
 		c.unsubscribe(int(c.die.below(int64(len(c.subscriptions)))))
+	case c.die.chance(30_000):
+		c.askNonsense()
 	case len(c.subscriptions) < c.script.Most:
 		c.subscriptions = append(c.subscriptions, c.draw())
 		c.restore()
@@ -129,7 +132,7 @@ func (c *watcher) connect() {
 		c.member = int(c.die.below(int64(w.plan.Members)))
 	}
 	c.conn = w.openConn(c.index, c.member)
-	c.inbox, c.nextID = nil, 0
+	c.inbox, c.nextID, c.refusals = nil, 0, 0
 	c.restore()
 }
 
@@ -146,11 +149,24 @@ func (c *watcher) create(s *subscription) {
 	request := proto.Clone(s.spec).(*pb.WatchCreateRequest)
 	request.StartRevision = s.next
 	c.nextID++
-	request.WatchId = c.nextID
+	request.WatchId = oneOf(&c.die, 0, 1000+c.nextID, -1000-c.nextID) // 0: the member chooses
 	r := &record{of: s, conn: c.conn, id: request.WatchId,
 		Watch: linearizability.Watch{Client: c.index, Request: request}}
+	if r.id == 0 {
+		r.id = unknownID
+	}
 	s.current = r
 	c.records = append(c.records, r)
+	c.ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: request}})
+}
+
+// unknownID is the id of a watcher until its member has chosen one.
+const unknownID = int64(-1) << 62
+
+// askNonsense asks for a watcher that is refused whoever asks.
+func (c *watcher) askNonsense() {
+	request := &pb.WatchCreateRequest{Key: []byte("k"), StartRevision: -1}
+	c.refusals++
 	c.ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: request}})
 }
 
@@ -169,9 +185,12 @@ func (c *watcher) unsubscribe(i int) {
 	if s.current == nil {
 		return
 	}
+	s.current.of = nil
+	if s.current.id == unknownID {
+		return
+	}
 	c.ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
 		CancelRequest: &pb.WatchCancelRequest{WatchId: s.current.id}}})
-	s.current.of = nil
 }
 
 // draw makes up a subscription.
@@ -272,8 +291,11 @@ func (c *watcher) readNext(e *event) {
 // saw writes a response down with the watcher that it is for, or with all of the stream.
 func (c *watcher) saw(r *pb.WatchResponse) {
 	w := c.world
-	if c.refused(r) {
+	if c.refused(r) || c.nonsense(r) {
 		return
+	}
+	if r.Created {
+		c.identify(r.WatchId)
 	}
 	found := false
 	for _, k := range c.records {
@@ -288,6 +310,28 @@ func (c *watcher) saw(r *pb.WatchResponse) {
 	if !found {
 		w.fail(OracleWatch, "client %d gets a response for no watcher of its own from member "+
 			"%d: %v", c.index, c.member, r)
+	}
+}
+
+// nonsense says whether a response is the refusal of what the client had no right to get.
+func (c *watcher) nonsense(r *pb.WatchResponse) bool {
+	if r.WatchId != -1 || !r.Created || !r.Canceled || r.CancelReason == "" || c.refusals == 0 {
+		return false
+	}
+	c.refusals--
+	return true
+}
+
+// identify gives the id that a member has chosen to the watcher that has waited longest for one.
+func (c *watcher) identify(id int64) {
+	if id < 0 || id > 1000 {
+		return // the client chose it
+	}
+	for _, k := range c.records {
+		if k.conn == c.conn && k.id == unknownID {
+			k.id = id
+			return
+		}
 	}
 }
 

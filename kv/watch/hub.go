@@ -28,7 +28,6 @@ package watch
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/detcd/detcd/mvcc"
 )
@@ -156,73 +155,6 @@ const (
 func (w *watcher) due() int64      { return int64(w.next) }
 func (w *watcher) moved(place int) { w.place = place }
 
-// stream is one watch stream.
-type stream struct {
-	id       StreamID
-	watchers []*watcher
-	ids      map[int64]*watcher // never ranged; nil while there are few watchers
-	nextID   int64
-	pending  int        // bytes charged and not reported as consumed
-	live     int        // watchers that are live
-	blocked  []*watcher // behind, and waiting for room
-	// notices counts the watchers that want progress notices; the next ones are due at noticeAt,
-	// and slot is the place in Hub.notices, -1 if it is not there.
-	notices  int
-	noticeAt int64
-	slot     int
-}
-
-func (s *stream) due() int64      { return s.noticeAt }
-func (s *stream) moved(place int) { s.slot = place }
-
-// fewWatchers is the number up to which a list is searched faster than a map.
-const fewWatchers = 8
-
-func (s *stream) find(id int64) *watcher {
-	if s.ids != nil {
-		return s.ids[id]
-	}
-	for _, w := range s.watchers {
-		if w.id == id {
-			return w
-		}
-	}
-	return nil
-}
-
-func (s *stream) add(w *watcher) {
-	w.index = len(s.watchers)
-	s.watchers = append(s.watchers, w)
-	if s.ids == nil && len(s.watchers) > fewWatchers {
-		s.ids = make(map[int64]*watcher)
-		for _, each := range s.watchers {
-			s.ids[each.id] = each
-		}
-	} else if s.ids != nil {
-		s.ids[w.id] = w
-	}
-}
-
-func (s *stream) drop(w *watcher) {
-	last := len(s.watchers) - 1
-	s.watchers[w.index] = s.watchers[last]
-	s.watchers[w.index].index = w.index
-	s.watchers[last] = nil
-	s.watchers = s.watchers[:last]
-	if s.ids != nil {
-		delete(s.ids, w.id)
-	}
-}
-
-// freeID returns the next number that no watcher of the stream has.
-func (s *stream) freeID() int64 {
-	for s.find(s.nextID) != nil {
-		s.nextID++
-	}
-	s.nextID++
-	return s.nextID - 1
-}
-
 // Hub is all watchers of a node. It is not safe for concurrent use.
 type Hub struct {
 	limits  Limits
@@ -239,6 +171,7 @@ type Hub struct {
 	freed    bool       // a pass has ended since waiting was looked at
 	turnPass int        // the pass that works next
 	watchers int
+	cost     int // of what was let out since Cost was asked, in sixteenths of a microsecond
 
 	hits []*scope   // reused
 	full []*watcher // reused
@@ -264,6 +197,14 @@ func (h *Hub) Streams() int { return len(h.streams) }
 
 // Behind is the number of watchers that have not got everything that is there for them.
 func (h *Hub) Behind() int { return h.watchers - h.live.members - len(h.futures.list) }
+
+// Cost is about how many microseconds letting events out has taken since it was last asked: whoever
+// lets revisions out in steps of bounded work counts it.
+func (h *Hub) Cost() (units int) {
+	units = h.cost / 16
+	h.cost %= 16
+	return units
+}
 
 // The words of refusals.
 const (
@@ -454,41 +395,3 @@ func (h *Hub) Consumed(env Env, id StreamID, bytes int) {
 }
 
 func (h *Hub) isFull(s *stream) bool { return s.pending >= h.limits.StreamBytes }
-
-// Check verifies the hub's invariants.
-func (h *Hub) Check() error {
-	if err := h.live.check(); err != nil {
-		return fmt.Errorf("watch: live: %w", err)
-	}
-	count := h.live.members + len(h.waiting) + len(h.retrying) + len(h.futures.list)
-	for i, p := range h.passes {
-		if err := p.group.check(); err != nil {
-			return fmt.Errorf("watch: pass %d: %w", i, err)
-		}
-		if p.first > p.front.Main || p.front.Main > h.front {
-			return fmt.Errorf("watch: pass %d: batch from %d, at %v, newest %d", i, p.first,
-				p.front, h.front-1)
-		}
-		count += p.group.members
-	}
-	for i, w := range h.futures.list {
-		if w.state != future || w.place != i || w.next <= h.front {
-			return fmt.Errorf("watch: watcher from %d is no future one at %d", w.next, h.front)
-		}
-	}
-	for _, s := range h.notices.list {
-		if s.notices == 0 || slices.Index(h.notices.list, s) != s.slot {
-			return fmt.Errorf("watch: stream %x wants no notices", s.id)
-		}
-	}
-	for _, w := range slices.Concat(h.waiting, h.retrying) {
-		if w.state != waiting || w.stream.find(w.id) != w {
-			return fmt.Errorf("watch: watcher %d of stream %x waits in state %d", w.id, w.stream.id,
-				w.state)
-		}
-	}
-	if count > h.watchers {
-		return fmt.Errorf("watch: %d watchers are in places, %d are counted", count, h.watchers)
-	}
-	return nil
-}

@@ -534,3 +534,70 @@ func TestNearWatchersDoNotWaitForFarOnes(t *testing.T) {
 	require.Equal(t, a.store.newest()+1, a.seats[seat{2, 0}].next)
 	a.settle()
 }
+
+// Notices that nobody asked for do not pile up where nobody reads.
+func TestAFullStreamGetsNoNotices(t *testing.T) {
+	a := newAudience(t, tinyLimits(1000))
+	a.create(1, Create{Spec: Spec{Key: []byte("a")}, Notify: Periodically})
+	for range 1000 {
+		a.now += 1200
+		a.hub.Tick(a.env())
+		a.receive()
+	}
+	require.Less(t, a.total[1], 1300)
+	require.Greater(t, len(a.charged[1]), 3)
+}
+
+func BenchmarkOneKeyToManyWatchers(b *testing.B) {
+	for _, n := range []int{500, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			a := newAudience(b, Limits{StreamBytes: 1 << 20, FragmentBytes: 2 << 20,
+				NotifyNanos: 1e9})
+			for i := range n {
+				a.hub.Create(a.env(), StreamID(i+1), Create{Spec: Spec{Key: []byte("a")}})
+			}
+			a.store.write([]string{"a"}, []bool{false}, string(make([]byte, 256)))
+			env := a.env()
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				a.out = a.out[:0]
+				a.hub.Begin()
+				a.hub.front = 2
+				if err := a.hub.Advance(env, 2, 1); err != nil {
+					b.Fatal(err)
+				}
+				for i := range n {
+					a.hub.Consumed(env, StreamID(i+1), a.out[0].Charge)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/event")
+		})
+	}
+}
+
+func BenchmarkAHundredThousandWatchersOfOtherKeys(b *testing.B) {
+	a := newAudience(b, Limits{StreamBytes: 1 << 20, FragmentBytes: 2 << 20, NotifyNanos: 1e9})
+	for i := range 100_000 {
+		spec := Spec{Key: fmt.Appendf(nil, "k%06d", i)}
+		if i%2 == 0 {
+			spec.End = fmt.Appendf(nil, "k%06d", i+10)
+		}
+		a.hub.Create(a.env(), StreamID(i%100+1), Create{Spec: spec})
+	}
+	a.store.write([]string{"k055555"}, []bool{false}, "v")
+	env := a.env()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		a.out = a.out[:0]
+		a.hub.Begin()
+		a.hub.front = 2
+		if err := a.hub.Advance(env, 2, 1); err != nil {
+			b.Fatal(err)
+		}
+		for i := range a.out {
+			a.hub.Consumed(env, a.out[i].To[0].Stream, a.out[i].Charge)
+		}
+	}
+}

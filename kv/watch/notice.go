@@ -42,7 +42,8 @@ func (h *Hub) noticePeriod(s *stream) int64 {
 }
 
 // Tick sends the notices that are due: to live watchers that wanted them and got nothing since
-// the last time.
+// the last time. A stream that is full gets none: nobody asked for them, so nothing else would
+// bound them.
 func (h *Hub) Tick(env Env) {
 	for {
 		s, ok := h.notices.first()
@@ -53,7 +54,7 @@ func (h *Hub) Tick(env Env) {
 			if w.notify != Periodically {
 				continue
 			}
-			if w.quiet && w.state == live {
+			if w.quiet && w.state == live && !h.isFull(s) {
 				h.sendProgress(env, s, w.id)
 			}
 			w.quiet = true

@@ -81,6 +81,7 @@ func (h *Hub) delay(env Env, newest mvcc.Revision) {
 func (h *Hub) gather(env Env, g *group, at mvcc.Rev, c mvcc.Change) (bytes int, err error) {
 	key := keyOf(c.KV)
 	h.hits = g.match(key, h.hits[:0])
+	h.cost += 2 + len(h.hits)
 	refused := NoPut
 	if c.Kind == mvcc.TombstoneRecord {
 		refused = NoDelete
@@ -163,6 +164,7 @@ func (h *Hub) flush(env Env, g *group, header Header, first, last mvcc.Revision)
 // letOut sends a scope's events to those of its watchers that have room.
 func (h *Hub) letOut(env Env, s *scope, head []byte, first, last mvcc.Revision) {
 	parts := h.split(s, head)
+	h.cost += 8 + len(s.watchers)
 	charge := 0
 	for i := range parts {
 		charge += parts[i].Charge

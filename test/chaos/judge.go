@@ -75,6 +75,7 @@ const judgeTime = 60 * time.Second
 // judge asks every checker. What fails is drawn into the directory, if it can be drawn.
 func judge(
 	dir string, history []linearizability.Operation, dump linearizability.Dump,
+	watches []linearizability.Watch,
 ) error {
 	bounded, err := linearizability.BoundByDump(history, dump)
 	if err != nil {
@@ -106,6 +107,9 @@ func judge(
 		if err := file.Close(); err != nil {
 			return err
 		}
+	}
+	if len(failures) == 0 {
+		return judgeWatches(run, watches)
 	}
 	return errors.Join(failures...)
 }

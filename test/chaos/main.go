@@ -104,11 +104,14 @@ func run(o options) (err error) {
 	if _, err := c.awaitHealth(ctx, healthLimit); err != nil {
 		return err
 	}
-	history, err := chaos(ctx, &o, c)
+	history, watching, err := chaos(ctx, &o, c)
+	if watching != nil {
+		defer watching.end()
+	}
 	if err := errors.Join(err, saveHistory(dir, history)); err != nil {
 		return err
 	}
-	return conclude(ctx, &o, c, dir, history)
+	return conclude(ctx, &o, c, dir, history, watching)
 }
 
 // build compiles the server into the run's directory.
@@ -130,20 +133,23 @@ func build(ctx context.Context, o *options, dir string) (string, error) {
 // is healthy and serves nobody is not healthy.
 func chaos(
 	ctx context.Context, o *options, c *cluster,
-) (history []linearizability.Operation, err error) {
+) (history []linearizability.Operation, watching *audience, err error) {
 	fmt.Printf("seed %d\n", o.seed)
 	l, err := startLoad(c, o.seed)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { history = l.finish() }()
+	if watching, err = startAudience(c, l.recorder); err != nil {
+		return nil, nil, err
+	}
 	random := rand.New(rand.NewPCG(o.seed, 1<<32))
 	leaders := 0
 	for i := range o.count() {
 		before := l.recorder.acknowledged.Load()
 		killed, text, err := c.round(ctx, rotation[i%len(rotation)], random)
 		if err != nil {
-			return nil, fmt.Errorf("round %d: %w", i+1, err)
+			return nil, watching, fmt.Errorf("round %d: %w", i+1, err)
 		}
 		if killed {
 			leaders++
@@ -152,19 +158,20 @@ func chaos(
 		fmt.Printf("round %2d of %d: %s; %d operations, %d lost answers\n",
 			i+1, o.count(), text, l.recorder.size(), l.recorder.unknown.Load())
 		if now == before {
-			return nil, fmt.Errorf("round %d: no write was acknowledged", i+1)
+			return nil, watching, fmt.Errorf("round %d: no write was acknowledged", i+1)
 		}
 	}
 	fmt.Printf("%d leaders killed\n", leaders)
 	if need := o.count() / 4; leaders < need {
-		return nil, fmt.Errorf("%d leaders were killed, need %d", leaders, need)
+		return nil, watching, fmt.Errorf("%d leaders were killed, need %d", leaders, need)
 	}
-	return nil, nil
+	return nil, watching, nil
 }
 
 // conclude reads what the store has kept and judges it all.
 func conclude(
 	ctx context.Context, o *options, c *cluster, dir string, history []linearizability.Operation,
+	watching *audience,
 ) error {
 	dump, err := takeDump(ctx, c.members[0].client)
 	if err != nil {
@@ -175,7 +182,11 @@ func conclude(
 		return fmt.Errorf("%d operations are too few to judge anything, need %d",
 			len(history), need)
 	}
-	if err := judge(dir, history, dump); err != nil {
+	watches, err := watching.finish(ctx, int64(len(dump)))
+	if err != nil {
+		return err
+	}
+	if err := judge(dir, history, dump, watches); err != nil {
 		return err
 	}
 	if err := canary(history, dump); err != nil {
