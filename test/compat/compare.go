@@ -5,6 +5,7 @@ package main
 // tie in a sorted range their order is anybody's.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,6 +47,8 @@ func equal(s *step, etcd, detcd *answer) bool {
 	for i, a := range etcd.messages {
 		b := detcd.messages[i]
 		levelTimes(a, b)
+		levelLeases(a)
+		levelLeases(b)
 		levelTies(s.request, a, b)
 		if !proto.Equal(a, b) {
 			return false
@@ -60,6 +63,14 @@ func levelTimes(a, b proto.Message) {
 	y, ok2 := b.(*pb.LeaseTimeToLiveResponse)
 	if ok && ok2 && x.TTL > 0 && y.TTL > 0 && max(x.TTL-y.TTL, y.TTL-x.TTL) <= 1 {
 		y.TTL = x.TTL
+	}
+}
+
+// levelLeases orders a list of leases by id: those that were granted within a moment of each other
+// expire in an order that is each server's own.
+func levelLeases(m proto.Message) {
+	if list, ok := m.(*pb.LeaseLeasesResponse); ok {
+		slices.SortFunc(list.Leases, func(a, b *pb.LeaseStatus) int { return cmp.Compare(a.ID, b.ID) })
 	}
 }
 

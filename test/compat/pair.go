@@ -71,13 +71,14 @@ type pair struct {
 	targets [2]*target
 	limits  limits
 	age     int // sequences served
-	fresh   bool
+	// tainted says that ids which the servers drew are in what is stored: hashes differ for ever.
+	tainted bool
 }
 
 func startPair(
 	ctx context.Context, programs servers.Programs, dir string, l limits,
 ) (*pair, error) {
-	p := &pair{limits: l, fresh: true}
+	p := &pair{limits: l}
 	flags := []string{"--max-txn-ops", strconv.Itoa(l.txnOps),
 		"--max-request-bytes", strconv.Itoa(l.request)}
 	if servers.Served("/etcdserverpb.Auth/UserAdd") {
