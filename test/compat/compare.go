@@ -34,8 +34,24 @@ func (r *run) compare(s *step, etcd, detcd *answer) *difference {
 		r.coverage.deviations[d.name]++
 		return nil
 	}
+	etcd.snapshot, detcd.snapshot = without(etcd.snapshot, detcd.snapshot),
+		without(detcd.snapshot, etcd.snapshot)
 	return &difference{what: fmt.Sprintf("the answer to %v\n    etcd:  %v\n    detcd: %v",
 		s, etcd, detcd)}
+}
+
+// without leaves the rows of a that b does not have.
+func without(a, b []string) (rows []string) {
+	has := map[string]bool{}
+	for _, row := range b {
+		has[row] = true
+	}
+	for _, row := range a {
+		if !has[row] {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 func equal(s *step, etcd, detcd *answer) bool {

@@ -26,6 +26,14 @@ var deviations = []deviation{
 		holds: func(*step, *answer, *answer) bool { return false },
 	},
 	{
+		name: "grants too long",
+		reason: "detcd looks at the time of a lease before it asks who wants it and whether there " +
+			"is room; etcd last",
+		holds: func(_ *step, etcd, detcd *answer) bool {
+			return etcd.code != codes.OK && detcd.text == kv.ErrLeaseTTLTooLarge.Text()
+		},
+	},
+	{
 		name:   "malformed",
 		reason: "the text names the field that the generated decoder stumbled over; code Internal",
 		holds: func(s *step, etcd, detcd *answer) bool {

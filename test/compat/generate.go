@@ -145,22 +145,22 @@ func concurrencySteps() []weighted[[]*step] {
 		}
 		slot := d.below(slots)
 		return &electionpb.LeaderKey{Name: []byte("vote"), Key: ownerKey(slot),
-			Rev: symbol(symOwner, int64(slot)), Lease: d.lease(50)}
+			Rev: symbol(symOwner, int64(slot)), Lease: d.lease(100)}
 	}
-	blocking := func(method string, s []*step) []*step {
+	blocking := func(s []*step) []*step {
 		s[0].blocks = true
 		return s
 	}
 	return []weighted[[]*step]{
 		{2, func(d draw) []*step {
-			return blocking("Lock", stepOf("/v3lockpb.Lock/Lock",
+			return blocking(stepOf("/v3lockpb.Lock/Lock",
 				&lockpb.LockRequest{Name: []byte("lock"), Lease: d.lease(98)}))
 		}},
 		{2, func(d draw) []*step {
 			return stepOf("/v3lockpb.Lock/Unlock", &lockpb.UnlockRequest{Key: ownerKey(d.below(slots))})
 		}},
 		{2, func(d draw) []*step {
-			return blocking("Campaign", stepOf("/v3electionpb.Election/Campaign",
+			return blocking(stepOf("/v3electionpb.Election/Campaign",
 				&electionpb.CampaignRequest{Name: []byte("vote"), Lease: d.lease(98), Value: d.value()}))
 		}},
 		{1, func(d draw) []*step {
@@ -171,7 +171,7 @@ func concurrencySteps() []weighted[[]*step] {
 			return stepOf(electionLeader, &electionpb.LeaderRequest{Name: []byte("vote")})
 		}},
 		{1, func(d draw) []*step {
-			return blocking("Observe", stepOf("/v3electionpb.Election/Observe",
+			return blocking(stepOf("/v3electionpb.Election/Observe",
 				&electionpb.LeaderRequest{Name: []byte("vote")}))
 		}},
 		{1, func(d draw) []*step {

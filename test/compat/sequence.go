@@ -316,9 +316,17 @@ func (w *watchStream) gone(id int64) bool {
 	})
 }
 
-// haunted says that etcd keeps an id whose watcher was compacted away.
+// haunted says that a new watcher would get another id from etcd, which keeps those of watchers that
+// were compacted away, or none at all.
 func (w *watchStream) haunted(id int64) bool {
-	return look(w, func() bool { return id != 0 && w.watchers[id] != nil && w.watchers[id].zombie })
+	return look(w, func() bool {
+		for known, x := range w.watchers {
+			if x.zombie && (id == 0 || id == known) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func (r *run) compareTranscripts(id int) *difference {

@@ -10,9 +10,7 @@ var unserved = []string{
 	"/etcdserverpb.Cluster/MemberUpdate",
 	"/etcdserverpb.Cluster/MemberPromote",
 	"/etcdserverpb.Maintenance/Alarm",
-	"/etcdserverpb.Maintenance/Snapshot",
 	"/etcdserverpb.Maintenance/Downgrade",
-	"/etcdserverpb.Auth/",
 }
 
 // Served says whether detcd has a method.
