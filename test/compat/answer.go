@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -35,13 +36,19 @@ func (a *answer) fail(err error) {
 	a.code, a.text = s.Code(), s.Message()
 }
 
+const rowsPrinted = 12
+
 // String is the answer in a few lines.
 func (a *answer) String() string {
 	var b strings.Builder
 	for _, m := range a.messages {
 		fmt.Fprintf(&b, "%s {%s} ", m.ProtoReflect().Descriptor().Name(), describe(m))
 	}
-	for _, row := range a.snapshot {
+	for i, row := range a.snapshot {
+		if i == rowsPrinted {
+			fmt.Fprintf(&b, "\n      and %d more", len(a.snapshot)-i)
+			break
+		}
 		fmt.Fprintf(&b, "\n      %s", row)
 	}
 	if a.code != codes.OK {
@@ -147,13 +154,25 @@ var present = map[protoreflect.FullName]bool{
 	"etcdserverpb.HashResponse.hash":               true,
 }
 
+// drawnAtLeast is below every id that a server draws, and above those that steps name.
+const drawnAtLeast = 1 << 40
+
 // normalize makes an answer comparable with the other server's.
 func (a *answer) normalize(t *target) {
 	for _, m := range a.messages {
 		t.ids.hide(m)
 		walk(m.ProtoReflect(), normalScalar)
-		if status, ok := m.(*pb.StatusResponse); ok {
-			status.DbSizeInUse = 1 // an empty store of detcd's uses nothing
+		switch m := m.(type) {
+		case *pb.StatusResponse:
+			m.DbSizeInUse = 1 // an empty store of detcd's uses nothing
+		case *pb.LeaseLeasesResponse:
+			for _, l := range m.Leases {
+				if l.ID > drawnAtLeast && l.ID != math.MaxInt64 {
+					if _, _, known := splitSymbol(l.ID); !known {
+						l.ID = symbol(symLease, 0) // of a lock or a campaign that nobody got
+					}
+				}
+			}
 		}
 	}
 }

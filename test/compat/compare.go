@@ -5,6 +5,7 @@ package main
 // tie in a sorted range their order is anybody's.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -33,8 +34,24 @@ func (r *run) compare(s *step, etcd, detcd *answer) *difference {
 		r.coverage.deviations[d.name]++
 		return nil
 	}
+	etcd.snapshot, detcd.snapshot = without(etcd.snapshot, detcd.snapshot),
+		without(detcd.snapshot, etcd.snapshot)
 	return &difference{what: fmt.Sprintf("the answer to %v\n    etcd:  %v\n    detcd: %v",
 		s, etcd, detcd)}
+}
+
+// without leaves the rows of a that b does not have.
+func without(a, b []string) (rows []string) {
+	has := map[string]bool{}
+	for _, row := range b {
+		has[row] = true
+	}
+	for _, row := range a {
+		if !has[row] {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 func equal(s *step, etcd, detcd *answer) bool {
@@ -46,6 +63,8 @@ func equal(s *step, etcd, detcd *answer) bool {
 	for i, a := range etcd.messages {
 		b := detcd.messages[i]
 		levelTimes(a, b)
+		levelLeases(a)
+		levelLeases(b)
 		levelTies(s.request, a, b)
 		if !proto.Equal(a, b) {
 			return false
@@ -60,6 +79,14 @@ func levelTimes(a, b proto.Message) {
 	y, ok2 := b.(*pb.LeaseTimeToLiveResponse)
 	if ok && ok2 && x.TTL > 0 && y.TTL > 0 && max(x.TTL-y.TTL, y.TTL-x.TTL) <= 1 {
 		y.TTL = x.TTL
+	}
+}
+
+// levelLeases orders a list of leases by id: those that were granted within a moment of each other
+// expire in an order that is each server's own.
+func levelLeases(m proto.Message) {
+	if list, ok := m.(*pb.LeaseLeasesResponse); ok {
+		slices.SortFunc(list.Leases, func(a, b *pb.LeaseStatus) int { return cmp.Compare(a.ID, b.ID) })
 	}
 }
 

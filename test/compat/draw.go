@@ -142,16 +142,17 @@ func (d draw) someRevision() int64 {
 	return pick[int64](d, 1, 2, math.MaxInt64, math.MinInt64)
 }
 
-// lease is mostly none.
+// lease is one for keys, mostly none. It is never one that a server drew: the id would be in the
+// store, and no hash would agree any more.
 func (d draw) lease(percent int) int64 {
 	if !d.percent(percent) {
 		return 0
 	}
-	if d.percent(10) {
-		return pick[int64](d, 77, -77, math.MinInt64)
+	if d.percent(5) {
+		return pick[int64](d, absent, math.MinInt64)
 	}
-	return symbol(symLease, int64(d.below(slots)))
+	return pick(d, explicitLeases...)
 }
 
 // explicitLeases are ids that clients choose.
-var explicitLeases = []int64{77, -77, 1, math.MaxInt64}
+var explicitLeases = []int64{1, 77, -77, math.MaxInt64}

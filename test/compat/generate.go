@@ -95,7 +95,7 @@ func (d draw) garbage() []*step {
 	return []*step{{
 		method: pick(d, pb.KV_Put_FullMethodName, pb.KV_Range_FullMethodName,
 			pb.KV_Txn_FullMethodName, pb.KV_Compact_FullMethodName, pb.KV_DeleteRange_FullMethodName,
-			pb.Lease_LeaseGrant_FullMethodName, pb.Auth_UserAdd_FullMethodName),
+			pb.Lease_LeaseRevoke_FullMethodName, pb.Auth_UserAdd_FullMethodName),
 		raw: pick(d, []byte{0xff}, []byte{0x0a, 0x05, 'a'}, []byte{0x0a, 0x02, 0xff, 0xfe},
 			[]byte{0x08}, []byte{0x00}),
 	}}
@@ -145,23 +145,23 @@ func concurrencySteps() []weighted[[]*step] {
 		}
 		slot := d.below(slots)
 		return &electionpb.LeaderKey{Name: []byte("vote"), Key: ownerKey(slot),
-			Rev: symbol(symOwner, int64(slot)), Lease: d.lease(50)}
+			Rev: symbol(symOwner, int64(slot)), Lease: d.lease(100)}
 	}
-	blocking := func(method string, s []*step) []*step {
+	blocking := func(s []*step) []*step {
 		s[0].blocks = true
 		return s
 	}
 	return []weighted[[]*step]{
 		{2, func(d draw) []*step {
-			return blocking("Lock", stepOf("/v3lockpb.Lock/Lock",
-				&lockpb.LockRequest{Name: []byte("lock"), Lease: d.lease(80)}))
+			return blocking(stepOf("/v3lockpb.Lock/Lock",
+				&lockpb.LockRequest{Name: []byte("lock"), Lease: d.lease(98)}))
 		}},
 		{2, func(d draw) []*step {
 			return stepOf("/v3lockpb.Lock/Unlock", &lockpb.UnlockRequest{Key: ownerKey(d.below(slots))})
 		}},
 		{2, func(d draw) []*step {
-			return blocking("Campaign", stepOf("/v3electionpb.Election/Campaign",
-				&electionpb.CampaignRequest{Name: []byte("vote"), Lease: d.lease(80), Value: d.value()}))
+			return blocking(stepOf("/v3electionpb.Election/Campaign",
+				&electionpb.CampaignRequest{Name: []byte("vote"), Lease: d.lease(98), Value: d.value()}))
 		}},
 		{1, func(d draw) []*step {
 			return stepOf("/v3electionpb.Election/Proclaim",
@@ -171,7 +171,7 @@ func concurrencySteps() []weighted[[]*step] {
 			return stepOf(electionLeader, &electionpb.LeaderRequest{Name: []byte("vote")})
 		}},
 		{1, func(d draw) []*step {
-			return blocking("Observe", stepOf("/v3electionpb.Election/Observe",
+			return blocking(stepOf("/v3electionpb.Election/Observe",
 				&electionpb.LeaderRequest{Name: []byte("vote")}))
 		}},
 		{1, func(d draw) []*step {

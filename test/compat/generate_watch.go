@@ -64,15 +64,18 @@ func watchSteps() []weighted[[]*step] {
 func (d draw) leaseGrant() *pb.LeaseGrantRequest {
 	g := &pb.LeaseGrantRequest{TTL: pick[int64](d, 60, 300, 3600, 100_000, 9_000_000_000,
 		9_000_000_001, math.MaxInt64)}
-	if d.percent(30) {
+	if d.percent(80) {
 		g.ID = pick(d, explicitLeases...)
 	}
 	return g
 }
 
 func (d draw) leaseID() int64 {
+	if d.percent(80) {
+		return pick(d, explicitLeases...)
+	}
 	if d.percent(20) {
-		return pick(d, append(explicitLeases, 0, absent)...)
+		return pick[int64](d, 0, absent)
 	}
 	return symbol(symLease, int64(d.below(slots)))
 }

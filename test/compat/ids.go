@@ -66,8 +66,7 @@ func (d *ids) addMember(id uint64) {
 // drawFromKey notes the lease that a server drew for a lock or a campaign: the key ends with it.
 func (d *ids) drawFromKey(key []byte) {
 	slash := bytes.LastIndexByte(key, '/')
-	const drawnAtLeast = 1 << 40 // explicit ids are small, and equal on both servers
-	if id, err := strconv.ParseUint(string(key[slash+1:]), 16, 64); err == nil && id > drawnAtLeast {
+	if id, err := strconv.ParseUint(string(key[slash+1:]), 16, 64); err == nil {
 		d.draw(int64(id))
 	}
 }

@@ -27,6 +27,8 @@ import (
 const (
 	sequencesPerPair = 100
 	callLimit        = 10 * time.Second
+	versionLimit     = 30 * time.Second
+	version          = "3.7.0"
 )
 
 // limits are what the servers are told and the values of requests are sized by.
@@ -71,13 +73,14 @@ type pair struct {
 	targets [2]*target
 	limits  limits
 	age     int // sequences served
-	fresh   bool
+	// tainted says that ids which the servers drew are in what is stored: hashes differ for ever.
+	tainted bool
 }
 
 func startPair(
 	ctx context.Context, programs servers.Programs, dir string, l limits,
 ) (*pair, error) {
-	p := &pair{limits: l, fresh: true}
+	p := &pair{limits: l}
 	flags := []string{"--max-txn-ops", strconv.Itoa(l.txnOps),
 		"--max-request-bytes", strconv.Itoa(l.request)}
 	if servers.Served("/etcdserverpb.Auth/UserAdd") {
@@ -89,10 +92,29 @@ func startPair(
 		wait.Go(func() { p.targets[i], errs[i] = startTarget(ctx, program, dir, flags) })
 	}
 	wait.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
+	err := errors.Join(errs[:]...)
+	if err == nil {
+		err = p.both(func(t *target) error { return t.awaitVersion(ctx) })
+	}
+	if err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
 	return p, nil
+}
+
+// awaitVersion waits until the versions of cluster and storage are what they will stay.
+func (t *target) awaitVersion(ctx context.Context) error {
+	for end := time.Now().Add(versionLimit); ; time.Sleep(50 * time.Millisecond) {
+		status := &pb.StatusResponse{}
+		err := t.ask(ctx, pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}, status)
+		if err == nil && status.StorageVersion == version {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s has storage version %q after %v: %w", t.server.Program.Name,
+				status.StorageVersion, versionLimit, err)
+		}
+	}
 }
 
 func startTarget(

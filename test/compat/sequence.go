@@ -107,7 +107,7 @@ func (r *run) one(ctx context.Context, s *step) (*difference, error) {
 	var data [2][]byte
 	for i, t := range r.pair.targets {
 		data[i] = s.raw
-		if s.raw == nil {
+		if s.request != nil {
 			resolved := t.ids.resolve(s.request, r.revisions, r.pair.limits)
 			if i == 0 {
 				r.coverage.request(s, resolved)
@@ -174,6 +174,9 @@ func (r *run) callStep(
 		r.learn(t, s, answers[i])
 	}
 	r.coverage.answer(s, answers[0])
+	if r.pair.tainted && lagging[s.method] {
+		return nil, nil
+	}
 	d := r.compare(s, answers[0], answers[1])
 	for end := time.Now().Add(watchLimit); d != nil && lagging[s.method]; {
 		if time.Now().After(end) {
@@ -197,7 +200,7 @@ func (r *run) learn(t *target, s *step, a *answer) {
 	if a.code == codes.Unauthenticated && s.as != nobody {
 		t.tokens[s.as] = "" // the next step gets a new one
 	}
-	if a.code != codes.OK || len(a.messages) != 1 {
+	if a.code != codes.OK || len(a.messages) != 1 || s.request == nil {
 		return
 	}
 	switch m := a.messages[0].(type) {
@@ -208,10 +211,16 @@ func (r *run) learn(t *target, s *step, a *answer) {
 	case *pb.MemberAddResponse:
 		t.ids.addMember(m.Member.GetID())
 	case *lockpb.LockResponse:
-		t.ids.drawFromKey(m.Key)
+		if s.request.(*lockpb.LockRequest).Lease == 0 {
+			t.ids.drawFromKey(m.Key)
+			r.pair.tainted = true
+		}
 		t.ids.addOwner(m.Key, m.Header.GetRevision())
 	case *electionpb.CampaignResponse:
-		t.ids.drawFromKey(m.Leader.GetKey())
+		if s.request.(*electionpb.CampaignRequest).Lease == 0 {
+			t.ids.drawFromKey(m.Leader.GetKey())
+			r.pair.tainted = true
+		}
 		t.ids.addOwner(m.Leader.GetKey(), m.Leader.GetRev())
 	case *pb.AuthenticateResponse:
 		for i, name := range users {
@@ -258,6 +267,10 @@ func (r *run) watchStep(ctx context.Context, s *step, data [2][]byte) (*differen
 		if err != nil {
 			return nil, err
 		}
+		if c := request.GetCreateRequest(); i == 0 && c != nil && w.haunted(c.WatchId) {
+			r.coverage.deviations[zombieWatchers]++
+			return nil, nil
+		}
 		before := look(w, func() int { return w.created })
 		if err := w.stream.SendMsg(data[i]); err != nil {
 			continue // the receiver knows why
@@ -300,6 +313,19 @@ func (w *watchStream) gone(id int64) bool {
 			x.zombie = false
 		}
 		return x == nil || !x.live || w.ended != ""
+	})
+}
+
+// haunted says that a new watcher would get another id from etcd, which keeps those of watchers that
+// were compacted away, or none at all.
+func (w *watchStream) haunted(id int64) bool {
+	return look(w, func() bool {
+		for known, x := range w.watchers {
+			if x.zombie && (id == 0 || id == known) {
+				return true
+			}
+		}
+		return false
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,22 @@ var ownRows = map[string]bool{
 	"meta/scheduledCompactRev": true, "meta/finishedCompactRev": true,
 }
 
+// skipRow leaves out such rows, and the one that says no to users: etcd writes it only once users
+// counted.
+func skipRow(bucket, key, value []byte) bool {
+	name := string(bucket) + "/" + string(key)
+	return ownRows[name] || name == "auth/authEnabled" && bytes.Equal(value, []byte{0})
+}
+
+// drawnLease is the number of a lease that the server drew the id for.
+func (d *ids) drawnLease(bucket, key []byte) (n int64, drawn bool) {
+	if string(bucket) != "lease" || len(key) != 8 {
+		return 0, false
+	}
+	n, drawn = d.drawn[int64(binary.BigEndian.Uint64(key))]
+	return n, drawn
+}
+
 // snapshot saves one to a file, as etcdctl does, and reads it.
 func (t *target) snapshot(ctx context.Context, s *step) *answer {
 	a := &answer{}
@@ -38,7 +55,7 @@ func (t *target) snapshot(ctx context.Context, s *step) *answer {
 		a.fail(err)
 		return a
 	}
-	rows, err := snapshotRows(filepath.Join(filepath.Dir(t.server.Dir), "snapshot"), data)
+	rows, err := t.ids.snapshotRows(filepath.Join(filepath.Dir(t.server.Dir), "snapshot"), data)
 	if err != nil {
 		rows = []string{"unreadable: " + err.Error()}
 	}
@@ -72,7 +89,7 @@ func (t *target) fetchSnapshot(ctx context.Context) (data []byte, version string
 }
 
 // snapshotRows checks the digest at the end and lists "bucket/key = value".
-func snapshotRows(file string, data []byte) (rows []string, err error) {
+func (d *ids) snapshotRows(file string, data []byte) (rows []string, err error) {
 	if len(data)%512 != sha256.Size {
 		return nil, fmt.Errorf("%d bytes have no digest at their end", len(data))
 	}
@@ -92,7 +109,11 @@ func snapshotRows(file string, data []byte) (rows []string, err error) {
 		return tx.ForEach(func(bucket []byte, b *bbolt.Bucket) error {
 			rows = append(rows, fmt.Sprintf("bucket %s", bucket))
 			return b.ForEach(func(k, v []byte) error {
-				if ownRows[string(bucket)+"/"+string(k)] {
+				if skipRow(bucket, k, v) {
+					return nil
+				}
+				if id, drawn := d.drawnLease(bucket, k); drawn {
+					rows = append(rows, fmt.Sprintf("lease/drawn %d", id))
 					return nil
 				}
 				row := fmt.Sprintf("%s/%q = %q", bucket, k, v)

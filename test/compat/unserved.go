@@ -30,7 +30,7 @@ func (c *campaign) checkUnserved(ctx context.Context) error {
 		}
 		a := t.perform(ctx, &step{method: name, blocks: true}, m, data)
 		if a.code != codes.Unimplemented {
-			return fmt.Errorf("detcd serves %s: take it off the list of what it does not", name)
+			return fmt.Errorf("detcd serves %s: take it off the list of what it does not (%v)", name, a)
 		}
 	}
 	return nil

@@ -24,7 +24,7 @@ import (
 
 const (
 	members  = 3
-	testTime = 12 * time.Second // under kills, for each subject
+	testTime = 6 * time.Second // under kills, for each subject
 	callTime = 3 * time.Second
 	healTime = 30 * time.Second
 )

@@ -73,13 +73,17 @@ func maintenanceCommands() []command {
 }
 
 func leaseCommands() []command {
-	return lines(pb.Lease_LeaseGrant_FullMethodName,
+	all := lines(pb.Lease_LeaseGrant_FullMethodName,
 		"lease grant 100", "lease timetolive $LEASE", "lease grant 100 --hex", "lease list",
 		"put leased 1 --lease=$LEASE", "lease timetolive $LEASE --keys", "get leased",
 		"lease keep-alive --once $LEASE", "lease revoke $LEASE", "lease revoke $LEASE",
 		"lease timetolive $LEASE", "lease timetolive 1234", "lease keep-alive --once $LEASE",
 		"get leased", "lease grant 99999999999", "lease grant -- -1", "lease grant nonsense",
 	)
+	for i := range all {
+		all[i].words = true
+	}
+	return all
 }
 
 func memberCommands() []command {

@@ -10,12 +10,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,22 +35,24 @@ const (
 // command is one invocation. $LEASE is the newest lease's id, $MEMBER the member's, $ADDED that of
 // the member added last, $DIR a folder of the server's own.
 type command struct {
-	line   string
-	stdin  string
-	needs  string // a method that detcd has to serve
-	runs   bool   // does not end by itself
-	plain  bool   // its output does not depend on the format
-	before string // a line that is run, uncompared, while the command runs
+	line  string
+	stdin string
+	needs string // a method that detcd has to serve
+	runs  bool   // does not end by itself
+	plain bool   // its output does not depend on the format
+	words bool   // not compared as protobuf, in which ids cannot be replaced
 }
 
 var formats = []string{"simple", "json", "fields", "table", "protobuf"}
+
+var allFormats = flag.Bool("formats", false, "try every command in all formats, not in two")
 
 // side is one of the servers as etcdctl sees it.
 type side struct {
 	server  *servers.Server
 	etcdctl string
 	dir     string
-	lease   string
+	leases  []string // drawn ids in hexadecimal
 	member  string
 	added   string
 }
@@ -55,11 +60,18 @@ type side struct {
 func (s *side) expand(line string) []string {
 	var args []string
 	for _, word := range strings.Fields(line) {
-		word = strings.NewReplacer("$LEASE", s.lease, "$MEMBER", s.member, "$ADDED", s.added,
+		word = strings.NewReplacer("$LEASE", s.lease(), "$MEMBER", s.member, "$ADDED", s.added,
 			"$DIR", s.dir, "%20", " ", "%00", "").Replace(word)
 		args = append(args, word)
 	}
 	return args
+}
+
+func (s *side) lease() string {
+	if len(s.leases) == 0 {
+		return ""
+	}
+	return s.leases[len(s.leases)-1]
 }
 
 // result is what a command left.
@@ -90,7 +102,9 @@ func (s *side) run(ctx context.Context, c command, format string) (result, error
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, context.DeadlineExceeded) {
 		return result{}, fmt.Errorf("%s: %w", c.line, err)
 	}
-	s.learn(out.String())
+	if err := s.learn(ctx, c.line, out.String()); err != nil {
+		return result{}, err
+	}
 	status := cmd.ProcessState.ExitCode()
 	if c.runs {
 		status = 0 // interrupted
@@ -99,18 +113,29 @@ func (s *side) run(ctx context.Context, c command, format string) (result, error
 }
 
 var (
-	leaseGranted = regexp.MustCompile(`lease ([0-9a-f]{8,16}) granted`)
-	memberAdded  = regexp.MustCompile(`Member +([0-9a-f]{8,16}) added`)
+	listed      = regexp.MustCompile(`(?m)^[0-9a-f]{8,16}$`)
+	memberAdded = regexp.MustCompile(`Member +([0-9a-f]{8,16}) added`)
 )
 
-// learn takes the ids that the server drew.
-func (s *side) learn(out string) {
-	if m := leaseGranted.FindStringSubmatch(out); m != nil {
-		s.lease = m[1]
-	}
+// learn takes the ids that the server drew. A grant does not say its lease's in every format.
+func (s *side) learn(ctx context.Context, line, out string) error {
 	if m := memberAdded.FindStringSubmatch(out); m != nil {
 		s.added = m[1]
 	}
+	if !strings.HasPrefix(line, "lease grant") {
+		return nil
+	}
+	list, err := exec.CommandContext(ctx, s.etcdctl, "--endpoints", s.server.Address, "lease",
+		"list").Output()
+	if err != nil {
+		return fmt.Errorf("list leases: %w", err)
+	}
+	for _, id := range listed.FindAllString(string(list), -1) {
+		if !slices.Contains(s.leases, id) {
+			s.leases = append(s.leases, id)
+		}
+	}
+	return nil
 }
 
 // volatile are texts that may differ, and what they are replaced by.
@@ -132,17 +157,23 @@ var volatile = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)? [kMG]?B\b`), `SIZE`},
 	{regexp.MustCompile(`\b\d+%`), `PERCENT`},
 	{regexp.MustCompile(`"?\d{4}-\d\d-\d\dT[0-9:.]+Z?[+0-9]*"?`), `TIME`},
-	{regexp.MustCompile(`(, |\| +)\d+, \d+, \d+, ,`), `$1T, I, I, ,`}, // endpoint status, simple
-	{regexp.MustCompile(` +\|`), ` |`},
-	{regexp.MustCompile(`[-+]{4,}`), `----`},
+	{regexp.MustCompile(`, \d+, \d+, \d+, ,`), `, T, I, I, ,`}, // endpoint status
+	{regexp.MustCompile(`(│ *\d+ *){3}`), `│ T │ I │ I `},
+	{regexp.MustCompile(` *│ *`), ` │ `},
+	{regexp.MustCompile(`─+`), `─`},
+	{regexp.MustCompile(`(?s)\ngoroutine .*`), ``}, // etcdctl itself panics
 }
 
 func (s *side) normal(text string) string {
 	replace := []string{s.server.Address, "ENDPOINT", s.dir, "DIR"}
-	for id, name := range map[string]string{s.lease: "LEASE", s.added: "ADDED"} {
-		if id == "" {
-			continue
-		}
+	names := map[string]string{}
+	for i, id := range s.leases {
+		names[id] = fmt.Sprintf("LEASE%d", i)
+	}
+	if s.added != "" {
+		names[s.added] = "ADDED"
+	}
+	for id, name := range names {
 		var n uint64
 		_, _ = fmt.Sscanf(id, "%x", &n) // the pattern admits hexadecimal digits only
 		replace = append(replace, id, name, fmt.Sprint(n), name, fmt.Sprint(int64(n)), name)
@@ -190,17 +221,24 @@ func transcript(ctx context.Context, t *testing.T, programs servers.Programs, to
 		if c.needs != "" && !servers.Served(c.needs) {
 			continue
 		}
-		all := formats
-		if c.plain || c.runs {
+		all := formats[:2]
+		switch {
+		case c.plain || c.runs:
 			all = formats[:1]
+		case *allFormats && c.words:
+			all = formats[:4]
+		case *allFormats:
+			all = formats
 		}
 		for _, format := range all {
 			var results [2]result
+			var errs [2]error
+			var wait sync.WaitGroup
 			for i, s := range sides {
-				var err error
-				results[i], err = s.run(ctx, c, format)
-				require.NoError(t, err)
+				wait.Go(func() { results[i], errs[i] = s.run(ctx, c, format) })
 			}
+			wait.Wait()
+			require.NoError(t, errors.Join(errs[:]...))
 			if results[0] != results[1] {
 				t.Errorf("etcdctl %s -w %s\netcd:\n%+v\ndetcd:\n%+v", c.line, format, results[0],
 					results[1])
