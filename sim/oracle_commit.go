@@ -97,7 +97,8 @@ func (c *commitOracle) applied(w *world, m *member, e *raft.Entry) {
 	}
 	if !w.oracle.onQuorum(e.Index, e.Term) {
 		w.fail(OracleDurable, "member %d applies index %d, which is durable on %d machines, and "+
-			"they are no quorum", m.index, e.Index, w.oracle.ledger.copies(e.Index, e.Term))
+			"they are no quorum: %s", m.index, e.Index, w.oracle.ledger.copies(e.Index, e.Term),
+			w.situation())
 		return
 	}
 	next := committed{mark: mark, seenTerm: w.oracle.wire.top, chain: fold(mark.hash,

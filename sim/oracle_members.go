@@ -253,6 +253,32 @@ func (o *oracles) onQuorum(i raft.Index, term raft.Term) bool {
 			return true
 		}
 	}
+	return o.onQuorumAhead(i, term)
+}
+
+// onQuorumAhead counts by the membership of a leader whose next change waits in memory for its turn
+// at the log: it is in force there, and one step from what is committed.
+func (o *oracles) onQuorumAhead(i raft.Index, term raft.Term) bool {
+	for _, machine := range o.world.members {
+		if machine.life != up {
+			continue
+		}
+		s := machine.driver.Node.State().Raft
+		if s.Role != raft.Leader || s.Term < term {
+			continue
+		}
+		var next membership
+		for _, id := range s.Config.Voters {
+			next.members = append(next.members, fellow{id: id, votes: true})
+		}
+		next.outgoing = s.Config.Outgoing
+		now := o.membership.now()
+		single := len(next.outgoing) == 0 && differ(now.voters(), next.voters()) <= 1
+		joint := slices.Equal(next.outgoing, now.voters())
+		if (single || joint) && o.holds(&next, i, term) {
+			return true
+		}
+	}
 	return false
 }
 
