@@ -132,6 +132,10 @@ func (n *Node) mayRead(r *readRequest) Code {
 		return n.mayTxn(who, &req)
 	case MethodUserList, MethodRoleList:
 		return authCode(s.Admin(who))
+	case MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote:
+		if r.token&remoteToken == 0 { // another member's client was checked there
+			return authCode(s.Admin(who))
+		}
 	case MethodUserGet, MethodRoleGet:
 		return n.mayLook(who, r)
 	case MethodMemberList:

@@ -17,7 +17,7 @@ type Content struct {
 // From makes a store of a content, which may come from anywhere: order is made here, and what no
 // store would hold is refused.
 func From(c Content) (Store, error) {
-	s := Store{enabled: c.Enabled, revision: max(c.Revision, 1)}
+	s := Store{enabled: c.Enabled, changes: max(c.Revision, 1) - 1}
 	for _, r := range c.Roles {
 		if s.Role(r.Name) != nil {
 			return Store{}, fmt.Errorf("auth: two roles are named %q", r.Name)

@@ -20,7 +20,7 @@ import (
 // Encode appends the store.
 func (s *Store) Encode(b []byte) []byte {
 	b = append(b, flag(s.enabled))
-	b = binary.LittleEndian.AppendUint64(b, s.revision)
+	b = binary.LittleEndian.AppendUint64(b, s.Revision())
 	b = putCount(b, len(s.users))
 	for i := range s.users {
 		b = s.users[i].encode(b)
@@ -83,7 +83,7 @@ func hashOf(kind byte, content []byte) uint64 {
 
 // Digest identifies the store's content.
 func (s *Store) Digest() uint64 {
-	return s.sum*31 + s.revision<<1 + uint64(flag(s.enabled))
+	return s.sum*31 + s.changes<<1 + uint64(flag(s.enabled))
 }
 
 var errShort = errors.New("auth: the store ends too early")
@@ -91,7 +91,7 @@ var errShort = errors.New("auth: the store ends too early")
 // Decode reads a store.
 func Decode(raw []byte) (Store, error) {
 	d := reader{buf: raw}
-	s := Store{enabled: d.u8() == 1, revision: d.u64()}
+	s := Store{enabled: d.u8() == 1, changes: d.u64() - 1}
 	for range d.count() {
 		u := User{Name: string(d.text()), Hash: d.text(), NoPassword: d.u8() == 1}
 		for range d.count() {
@@ -161,7 +161,7 @@ func (d *reader) text() []byte {
 
 // Check verifies the store's invariants.
 func (s *Store) Check() error {
-	if s.revision == 0 {
+	if s.Revision() == 0 {
 		return errors.New("auth: the store has revision 0")
 	}
 	var sum uint64

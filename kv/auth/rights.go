@@ -111,7 +111,7 @@ func (s *Store) May(who Subject, access Access, key, end []byte) Outcome {
 		return Done
 	case who.Revision == 0:
 		return UserEmpty
-	case who.Revision != s.revision:
+	case who.Revision != s.Revision():
 		return Old
 	}
 	u := s.User(who.User)

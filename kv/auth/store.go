@@ -78,11 +78,11 @@ type Role struct {
 	Permissions []Permission
 }
 
-// Store is the replicated state. The zero value is not one: see New.
+// Store is the replicated state. The zero value is the store of a virgin cluster.
 type Store struct {
 	enabled bool
-	// revision starts at 1 and rises with every change but that of enabling.
-	revision uint64
+	// changes counts the changes but that of enabling.
+	changes uint64
 	users    []User // sorted by name
 	roles    []Role // sorted by name
 	// sum is the sum of the hashes of all users and roles.
@@ -90,13 +90,13 @@ type Store struct {
 }
 
 // New returns the store of a virgin cluster.
-func New() Store { return Store{revision: 1} }
+func New() Store { return Store{} }
 
 // Enabled says whether anybody is asked who they are.
 func (s *Store) Enabled() bool { return s.enabled }
 
-// Revision is the number of the store's latest change.
-func (s *Store) Revision() uint64 { return s.revision }
+// Revision starts at 1 and rises with every change.
+func (s *Store) Revision() uint64 { return s.changes + 1 }
 
 // Users are all users in order of their names, not to be changed.
 func (s *Store) Users() []User { return s.users }
@@ -188,7 +188,7 @@ func (s *Store) Enable() Outcome {
 func (s *Store) Disable() Outcome {
 	if s.enabled {
 		s.enabled = false
-		s.revision++
+		s.changes++
 	}
 	return Done
 }
@@ -203,7 +203,7 @@ func (s *Store) AddUser(u User) Outcome {
 	}
 	u.Roles = nil
 	s.setUser(u)
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -218,7 +218,7 @@ func (s *Store) DeleteUser(name string) Outcome {
 	}
 	s.sum -= s.users[i].hash()
 	s.users = slices.Delete(s.users, i, i+1)
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -235,7 +235,7 @@ func (s *Store) ChangePassword(name string, hash []byte) Outcome {
 		changed.Hash = nil
 	}
 	s.setUser(changed)
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -255,7 +255,7 @@ func (s *Store) GrantRole(user, role string) Outcome {
 	changed.Roles = append(slices.Clone(u.Roles), role)
 	slices.Sort(changed.Roles)
 	s.setUser(changed)
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -272,7 +272,7 @@ func (s *Store) RevokeRole(user, role string) Outcome {
 		return RoleNotGranted
 	}
 	s.setUser(u.without(role))
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -291,7 +291,7 @@ func (s *Store) AddRole(name string) Outcome {
 		return RoleExists
 	}
 	s.setRole(Role{Name: name})
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -311,7 +311,7 @@ func (s *Store) DeleteRole(name string) Outcome {
 			s.setUser(s.users[i].without(name))
 		}
 	}
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -336,7 +336,7 @@ func (s *Store) GrantPermission(role string, p *Permission) Outcome {
 		changed.Permissions = slices.Insert(changed.Permissions, i, *p)
 	}
 	s.setRole(changed)
-	s.revision++
+	s.changes++
 	return Done
 }
 
@@ -352,7 +352,7 @@ func (s *Store) RevokePermission(role string, key, end []byte) Outcome {
 	}
 	s.setRole(Role{Name: role,
 		Permissions: slices.Delete(slices.Clone(r.Permissions), i, i+1)})
-	s.revision++
+	s.changes++
 	return Done
 }
 
