@@ -35,9 +35,13 @@ type election struct {
 
 func (e *electionServer) begin(ctx context.Context, lease int64) (*election, error) {
 	ctx, cancel := e.s.inner.forCaller(ctx)
-	c := e.s.inner.client(ctx)
+	c, closeClient, err := e.s.inner.client(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
 	end := func() {
-		_ = c.Close()
+		closeClient()
 		cancel()
 	}
 	session, err := newSession(ctx, c, lease)

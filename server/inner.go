@@ -26,29 +26,34 @@ import (
 // innerBuffer is the room of the connection in memory, each way.
 const innerBuffer = 256 << 10
 
-// inner is the connection to ourselves.
+// inner is the way to ourselves.
 type inner struct {
 	listener *bufconn.Listener
-	conn     *grpc.ClientConn
+	conn     *grpc.ClientConn // the gateway's
 	// over ends when the member stops: calls that wait for others must not hold it up.
 	over context.Context
 	stop context.CancelFunc
 }
 
 func newInner() (*inner, error) {
-	l := bufconn.Listen(innerBuffer)
-	conn, err := grpc.NewClient("passthrough:///inner",
+	i := &inner{listener: bufconn.Listen(innerBuffer)}
+	var err error
+	if i.conn, err = i.dial(); err != nil {
+		return nil, err
+	}
+	i.over, i.stop = context.WithCancel(context.Background())
+	return i, nil
+}
+
+// dial returns a further connection in memory, made when it is first used.
+func (i *inner) dial() (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///inner",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return l.DialContext(ctx)
+			return i.listener.DialContext(ctx)
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32),
 			grpc.MaxCallSendMsgSize(math.MaxInt32)))
-	if err != nil {
-		return nil, err
-	}
-	over, stop := context.WithCancel(context.Background())
-	return &inner{listener: l, conn: conn, over: over, stop: stop}, nil
 }
 
 // close ends all inner calls and the connection.
@@ -78,15 +83,24 @@ func (i *inner) forCaller(ctx context.Context) (context.Context, context.CancelF
 	}
 }
 
-// client returns an etcd client for the inner calls of one RPC. It repeats nothing: whether to
-// repeat is up to the caller. A caller that leaves does not end it, because the recipes still take
-// back then what they wrote; closing it ends what they leave running in the background.
-func (i *inner) client(ctx context.Context) *clientv3.Client {
+// client returns an etcd client for the inner calls of one RPC, and what ends it with all that the
+// recipes leave running. It repeats nothing: whether to repeat is up to the caller. A caller that
+// leaves does not end it, because the recipes still take back then what they wrote. Its connection
+// is its own: streams that wait would use up what one connection may have, and who could end their
+// waiting would wait behind them.
+func (i *inner) client(ctx context.Context) (*clientv3.Client, func(), error) {
+	conn, err := i.dial()
+	if err != nil {
+		return nil, nil, err
+	}
 	c := clientv3.NewCtxClient(context.WithoutCancel(ctx), clientv3.WithZapLogger(zap.NewNop()))
-	c.KV = clientv3.NewKVFromKVClient(pb.NewKVClient(i.conn), c)
-	c.Lease = clientv3.NewLeaseFromLeaseClient(pb.NewLeaseClient(i.conn), c, time.Second)
-	c.Watcher = clientv3.NewWatchFromWatchClient(pb.NewWatchClient(i.conn), c)
-	return c
+	c.KV = clientv3.NewKVFromKVClient(pb.NewKVClient(conn), c)
+	c.Lease = clientv3.NewLeaseFromLeaseClient(pb.NewLeaseClient(conn), c, time.Second)
+	c.Watcher = clientv3.NewWatchFromWatchClient(pb.NewWatchClient(conn), c)
+	return c, func() {
+		_ = c.Close()
+		_ = conn.Close()
+	}, nil
 }
 
 // ended is the outcome of an RPC whose inner calls ended with err: that of the member, if it is the

@@ -23,8 +23,11 @@ func (l *lockServer) Lock(ctx context.Context, r *v3lockpb.LockRequest) (*v3lock
 	error) {
 	ctx, cancel := l.s.inner.forCaller(ctx)
 	defer cancel()
-	c := l.s.inner.client(ctx)
-	defer func() { _ = c.Close() }()
+	c, end, err := l.s.inner.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	session, err := newSession(ctx, c, r.GetLease())
 	if err != nil {
 		return nil, l.s.ended(err)
@@ -41,8 +44,11 @@ func (l *lockServer) Unlock(ctx context.Context, r *v3lockpb.UnlockRequest) (
 	*v3lockpb.UnlockResponse, error) {
 	ctx, cancel := l.s.inner.forCaller(ctx)
 	defer cancel()
-	c := l.s.inner.client(ctx)
-	defer func() { _ = c.Close() }()
+	c, end, err := l.s.inner.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	gone, err := c.Delete(ctx, string(r.GetKey()))
 	if err != nil {
 		return nil, l.s.ended(err)

@@ -77,6 +77,13 @@ func TestRangeStreamIsRangeInPieces(t *testing.T) {
 			require.Equal(t, 1, chunks, name)
 		}
 	}
+	// The client library's own way to read a stream.
+	chunks, err := cli.GetStream(ctx, "k", clientv3.WithPrefix())
+	require.NoError(t, err)
+	merged, err := clientv3.GetStreamToGetResponse(chunks)
+	require.NoError(t, err)
+	require.Len(t, merged.Kvs, 600)
+	require.EqualValues(t, 600, merged.Count)
 	for _, e := range []struct {
 		request *pb.RangeRequest
 		code    codes.Code

@@ -152,3 +152,29 @@ func TestWaitersEndWithTheMember(t *testing.T) {
 	require.Less(t, time.Since(begin), 5*time.Second)
 	require.Equal(t, codes.Unavailable, status.Code(<-failed))
 }
+
+// Waiting for a lock uses up no streams that giving it back would need.
+func TestWaitersLeaveRoomForTheHolder(t *testing.T) {
+	c := startCluster(t, 1, func(cfg *Config) { cfg.MaxConcurrentStreams = 12 })
+	cli, ctx := c.client(), testContext(t)
+	const callers = 10
+	lease := make([]int64, callers)
+	for i := range lease {
+		lease[i] = grant(t, cli)
+	}
+	cc, _ := rawClient(t, c.servers[0])
+	locks := lpb.NewLockClient(cc)
+	done := make(chan error, callers)
+	for _, id := range lease {
+		go func() {
+			held, err := locks.Lock(ctx, &lpb.LockRequest{Name: []byte("n"), Lease: id})
+			if err == nil {
+				_, err = locks.Unlock(ctx, &lpb.UnlockRequest{Key: held.GetKey()})
+			}
+			done <- err
+		}()
+	}
+	for range callers {
+		require.NoError(t, <-done)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -153,7 +154,7 @@ func listenAll(given []net.Listener, urls types.URLs) ([]net.Listener, error) {
 	}
 	var out []net.Listener
 	for i := range urls {
-		l, err := net.Listen("tcp", urls[i].Host)
+		l, err := listen(&urls[i])
 		if err != nil {
 			for _, l := range out {
 				_ = l.Close()
@@ -163,6 +164,19 @@ func listenAll(given []net.Listener, urls types.URLs) ([]net.Listener, error) {
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// listen opens a port, or the socket file that a unix URL names. Such a file outlives a process that
+// was killed; whoever may listen there may take its place.
+func listen(u *url.URL) (net.Listener, error) {
+	if u.Scheme != unixScheme {
+		return net.Listen("tcp", u.Host)
+	}
+	name := u.Host + u.Path
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return net.Listen("unix", name)
 }
 
 // takeDataDir makes sure that the data directory is ours, locks it, and says who lives there.
@@ -335,7 +349,11 @@ func (s *Server) logOpen(n *kv.Config) {
 func addresses(listeners []net.Listener) []string {
 	var out []string
 	for _, l := range listeners {
-		out = append(out, "http://"+l.Addr().String())
+		scheme := "http"
+		if l.Addr().Network() == unixScheme {
+			scheme = unixScheme
+		}
+		out = append(out, scheme+"://"+l.Addr().String())
 	}
 	return out
 }

@@ -18,6 +18,9 @@ import (
 var ErrAdvertiseClientURLs = errors.New(
 	"--advertise-client-urls is required when --listen-client-urls is set explicitly")
 
+// unixScheme is the scheme of URLs that name a socket file by their host and path.
+const unixScheme = "unix"
+
 // Validate checks the configuration as far as that needs neither disk nor network.
 func (c *Config) Validate() error {
 	if err := c.validateLogging(); err != nil {
@@ -103,14 +106,19 @@ func checkBindable(urls types.URLs) error {
 
 // validatePlaintext refuses URLs that promise what the listeners cannot keep yet.
 func (c *Config) validatePlaintext() error {
-	listen := slices.Concat(c.ListenPeerURLs, c.ListenClientURLs, c.ListenClientHTTPURLs,
+	clients := slices.Concat(c.ListenClientURLs, c.AdvertiseClientURLs, c.ListenClientHTTPURLs,
 		c.ListenMetricsURLs)
-	for _, urls := range []types.URLs{listen, c.AdvertisePeerURLs, c.AdvertiseClientURLs} {
-		for i := range urls {
-			if s := urls[i].Scheme; s != "http" {
-				return fmt.Errorf("%s: scheme %q is not supported yet by detcd, only http is",
-					urls[i].String(), s)
-			}
+	for i := range clients {
+		if s := clients[i].Scheme; s != "http" && s != unixScheme {
+			return fmt.Errorf("%s: scheme %q is not supported yet by detcd, only http and unix are",
+				clients[i].String(), s)
+		}
+	}
+	peers := slices.Concat(c.ListenPeerURLs, c.AdvertisePeerURLs)
+	for i := range peers {
+		if s := peers[i].Scheme; s != "http" {
+			return fmt.Errorf("%s: scheme %q is not supported yet by detcd between members, "+
+				"only http is", peers[i].String(), s)
 		}
 	}
 	return nil
