@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"pgregory.net/rapid"
 
+	"github.com/detcd/detcd/kv/auth"
 	"github.com/detcd/detcd/kv/lease"
 	"github.com/detcd/detcd/raft"
 )
@@ -182,7 +183,7 @@ func TestCostEqualsItsTwin(t *testing.T) {
 func TestStateSectionsSurviveTheirForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := replicated{config: raft.Config{Voters: []raft.MemberID{1}},
-			leases: lease.NewTable()}
+			leases: lease.NewTable(), auth: auth.New()}
 		for i := range rapid.IntRange(0, 5).Draw(t, "alarms") {
 			s.alarms = append(s.alarms, Alarm{Member: raft.MemberID(i),
 				Kind: AlarmKind(rapid.Uint32().Draw(t, "kind"))})
