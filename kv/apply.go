@@ -136,7 +136,7 @@ func (n *Node) perform(e *raft.Entry, token Token) {
 		n.startDelete(e, token)
 	case entryRequest + raft.EntryType(MethodTxn):
 		n.startTxn(e, token)
-	case entryRequest + raft.EntryType(MethodCompact):
+	case entryCompact, entryRequest + raft.EntryType(MethodCompact):
 		n.applyCompact(e, token)
 	case entryRequest + raft.EntryType(MethodLeaseGrant):
 		n.applyGrant(e, token)

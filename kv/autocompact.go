@@ -104,8 +104,7 @@ func (n *Node) tickAutoCompact() {
 		n.note(Info, fmt.Sprintf("starting auto %s compaction", c.Mode),
 			Field{"revision", fmt.Sprint(target)})
 		a.asked, a.wait = target, c.interval()
-		n.propose(0, entryRequest+raft.EntryType(MethodCompact),
-			appendVarint(nil, 1, uint64(target)))
+		n.propose(0, entryCompact, appendVarint(nil, 1, uint64(target)))
 	}
 	a.take(c, n.store.Revision(), n.mono)
 }

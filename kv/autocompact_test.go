@@ -95,3 +95,16 @@ func TestACompactionByRevisionKeepsSoMany(t *testing.T) {
 	require.Equal(t, applied, n.applied, "nothing new, nothing to do")
 	require.Equal(t, raft.Leader, n.role)
 }
+
+// The leader's own compactions need nobody's rights.
+func TestAutoCompactionGoesOnUnderAuth(t *testing.T) {
+	w := autoWorld(t, AutoCompact{Retention: 1_000_000_000})
+	root, _ := w.protect()
+	before := w.members[0].driver.Node.store.Compacted()
+	for range 5 {
+		require.Equal(t, OK, w.putAs(root, 0, "k"))
+		w.run(10)
+	}
+	require.Greater(t, w.members[0].driver.Node.store.Compacted(), before)
+	w.agree()
+}

@@ -18,6 +18,7 @@ const (
 	entryRequest raft.EntryType = raft.EntryApplication
 	entryPublish raft.EntryType = raft.EntryApplication + 100 // Data is an encoded Member
 	entryVersion raft.EntryType = raft.EntryApplication + 101 // Data is a cluster version
+	entryCompact raft.EntryType = raft.EntryApplication + 102 // a leader's own CompactionRequest
 	// entrySealed plus the method is a request together with who asks, see seal.
 	entrySealed raft.EntryType = raft.EntryApplication + 120
 )

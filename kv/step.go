@@ -137,6 +137,8 @@ func (n *Node) validEntry(e *raft.Entry) bool {
 	case entryPublish:
 		_, err = decodeMember(e.Data)
 	case entryVersion:
+	case entryCompact:
+		return Validate(MethodCompact, e.Data, &n.cfg.Limits) == OK
 	default:
 		return false
 	}
@@ -168,6 +170,11 @@ func (n *Node) request(r *Request) {
 		n.answer(r.Token, code, nil, 0)
 		return
 	}
+	n.route(r)
+}
+
+// route hands a request that may be asked to whom it concerns.
+func (n *Node) route(r *Request) {
 	switch r.Method {
 	case MethodPut, MethodDeleteRange, MethodCompact:
 		n.write(r)

@@ -53,16 +53,8 @@ func Validate(method Method, raw []byte, lim *Limits) Code {
 		}
 	case MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseKeepAlive, MethodLeaseTimeToLive:
 		return validateLease(method, raw, lim)
-	case MethodMemberAdd, MethodMemberUpdate:
-		if code := validateMember(method, raw); code != OK {
-			return code
-		}
-	case MethodAlarm:
-		if code := validateAlarm(raw); code != OK {
-			return code
-		}
-	case MethodDowngrade:
-		if code := checkDowngrade(raw); code != OK {
+	case MethodMemberAdd, MethodMemberUpdate, MethodAlarm, MethodDowngrade:
+		if code := validateOperation(method, raw); code != OK {
 			return code
 		}
 	case MethodMemberList, MethodHashKV, MethodMoveLeader, MethodMemberRemove,
@@ -83,6 +75,17 @@ func Validate(method Method, raw []byte, lim *Limits) Code {
 		return ErrRequestTooLarge
 	}
 	return OK
+}
+
+// validateOperation checks what operators ask for.
+func validateOperation(method Method, raw []byte) Code {
+	switch method {
+	case MethodAlarm:
+		return validateAlarm(raw)
+	case MethodDowngrade:
+		return checkDowngrade(raw)
+	}
+	return validateMember(method, raw)
 }
 
 // requestOverhead is what the log adds to a request, counted against the limit as etcd counts its

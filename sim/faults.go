@@ -106,8 +106,8 @@ func (k FaultKind) damages() bool {
 	return false
 }
 
-// lostMembers draws the members that may be lost: fewer than half. The media of some may be damaged;
-// others, in a part of the plans, stay away while the rest has to recover.
+// lostMembers draws the members that may be lost: fewer than half. The media of some may be
+// damaged; others, in a part of the plans, stay away while the rest has to recover.
 func lostMembers(p *Plan, d *die) (rotten []int, absent netsim.Set) {
 	all := make([]int, p.Members)
 	d.rand.Perm(all)

@@ -280,10 +280,10 @@ func (w *world) compactAll() request {
 		Revision: w.oracle.commit.state.Revision(), Physical: true}}})
 }
 
-// someMember is the first one that runs.
+// someMember is the first one that runs and serves everything.
 func (w *world) someMember() int {
 	for _, m := range w.members {
-		if m.life == up {
+		if m.life == up && !w.learns(m) {
 			return m.index
 		}
 	}

@@ -268,3 +268,15 @@ func (m *member) forlorn() bool {
 	}
 	return true
 }
+
+// nextServing is a machine, or once the chaos has ended the next one from there on whose member
+// serves everything: by then whoever asks would have gone through all that do not.
+func (w *world) nextServing(i int) int {
+	for range w.members {
+		if m := w.members[i]; w.heal.phase == chaos || m.life == up && !w.learns(m) {
+			return i
+		}
+		i = (i + 1) % len(w.members)
+	}
+	return i
+}

@@ -209,7 +209,9 @@ func (a *authOracle) verdict(k *call, rights *linearizability.Rights,
 	refused := ""
 	nobody := rights.Enabled && who.Revision == 0
 	switch k.request.method {
-	case kv.MethodHashKV, kv.MethodMoveLeader, kv.MethodDefragment, kv.MethodSnapshot:
+	case kv.MethodHashKV, kv.MethodMoveLeader, kv.MethodDefragment, kv.MethodSnapshot,
+		kv.MethodMemberAdd, kv.MethodMemberRemove, kv.MethodMemberUpdate,
+		kv.MethodMemberPromote, kv.MethodAlarm:
 		refused = rights.Admin(who.User)
 	case kv.MethodStatus, kv.MethodMemberList:
 	case kv.MethodLeaseLeases:

@@ -21,8 +21,9 @@ const (
 // entity, number), so a plan with one fault taken out runs as before wherever that fault did not
 // reach.
 type Plan struct {
-	Seed       uint64
-	Members    int // machines, 1 to 8; the first Founders of them are the initial members
+	Seed    uint64
+	Members int // machines, 1 to 8
+	// Founders is how many of them, from the first on, are the initial members; 0 is all.
 	Founders   int
 	Strictness kv.Strictness
 	Chaos      int64

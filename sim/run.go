@@ -99,7 +99,8 @@ func (w *world) tally() {
 		w.counts.Injected[f.Kind] += s.injected
 		for k, m := range w.members {
 			kind := unreliable[f.Kind]
-			if kind > 0 && s.members.Has(netsim.Endpoint(k)) && m.disk.Counts().Felt[kind] > s.before {
+			if kind > 0 && s.members.Has(netsim.Endpoint(k)) &&
+				m.disk.Counts().Felt[kind] > s.before {
 				s.felt++
 			}
 		}

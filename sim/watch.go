@@ -129,7 +129,7 @@ func (c *watcher) act() {
 func (c *watcher) connect() {
 	w := c.world
 	if c.die.chance(int64(c.script.RoamPPM)) || w.members[c.member].life != up {
-		c.member = int(c.die.below(int64(w.plan.Members)))
+		c.member = w.nextServing(int(c.die.below(int64(w.plan.Members))))
 	}
 	c.conn = w.openConn(c.index, c.member)
 	c.inbox, c.nextID, c.refusals = nil, 0, 0

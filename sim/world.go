@@ -76,6 +76,9 @@ type grantedRead struct {
 }
 
 func newWorld(plan *Plan, options *Options) *world {
+	if plan.Founders == 0 {
+		plan.Founders = plan.Members
+	}
 	w := &world{plan: plan}
 	endpoints := plan.Members + len(plan.Scripts) + 2 + len(plan.Watchers)
 	if plan.Auth.on() {
