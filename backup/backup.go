@@ -69,6 +69,7 @@ const (
 	keyAuthRevision   = "authRevision"
 	keyClusterVersion = "clusterVersion"
 	keyConfState      = "confState"
+	keyDowngrade      = "downgrade"
 	keyIndex          = "consistent_index"
 	keyFinished       = "finishedCompactRev"
 	keyScheduled      = "scheduledCompactRev"

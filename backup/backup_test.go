@@ -86,7 +86,8 @@ func content(t *rapid.T, s *twin.Store) *backup.Content {
 	}
 	c.Leases = slices.DeleteFunc(c.Leases, func(l kv.LeaseImage) bool { return l.ID == 0 })
 	if rapid.Bool().Draw(t, "alarm") {
-		c.Alarms = []kv.AlarmImage{{Member: 10, Kind: 1}}
+		c.Alarms = []kv.Alarm{{Member: 10, Kind: kv.AlarmNoSpace}}
+		c.Downgrade = "3.6.0"
 	}
 	if rapid.Bool().Draw(t, "users") {
 		c.Auth = kv.AuthImage{Enabled: true, Revision: 9}

@@ -34,10 +34,11 @@ func (c *Content) buckets() ([]bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	var cluster, removed, auth []row
-	if c.Version != "" {
-		cluster = []row{{key: []byte(keyClusterVersion), value: []byte(c.Version)}}
+	cluster, err := c.cluster()
+	if err != nil {
+		return nil, err
 	}
+	var removed, auth []row
 	for _, id := range c.Removed {
 		removed = append(removed, row{key: memberKey(id), value: []byte("removed")})
 	}
@@ -127,6 +128,42 @@ func (c *Content) readMember(key, value []byte) error {
 	return nil
 }
 
+// downgradeJSON is a downgrade under way as etcd stores it.
+type downgradeJSON struct {
+	Target  string `json:"target-version"`
+	Enabled bool   `json:"enabled"`
+}
+
+func (c *Content) cluster() (rows []row, err error) {
+	if c.Version != "" {
+		rows = []row{{key: []byte(keyClusterVersion), value: []byte(c.Version)}}
+	}
+	if c.Downgrade != "" {
+		value, err := json.Marshal(downgradeJSON{c.Downgrade, true})
+		if err != nil {
+			return nil, fmt.Errorf("backup: downgrade: %w", err)
+		}
+		rows = append(rows, row{key: []byte(keyDowngrade), value: value})
+	}
+	return rows, nil
+}
+
+func (c *Content) readCluster(key, value []byte) error {
+	switch string(key) {
+	case keyClusterVersion:
+		c.Version = string(value)
+	case keyDowngrade:
+		var d downgradeJSON
+		if err := json.Unmarshal(value, &d); err != nil {
+			return err
+		}
+		if d.Enabled {
+			c.Downgrade = d.Target
+		}
+	}
+	return nil
+}
+
 func (c *Content) alarms() (rows []row, err error) {
 	for _, a := range c.Alarms {
 		key, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.AlarmMember{
@@ -144,8 +181,8 @@ func (c *Content) readAlarm(key []byte) error {
 	if err := proto.Unmarshal(key, &a); err != nil {
 		return err
 	}
-	c.Alarms = append(c.Alarms, kv.AlarmImage{Member: raft.MemberID(a.GetMemberID()),
-		Kind: int32(a.GetAlarm())})
+	c.Alarms = append(c.Alarms, kv.Alarm{Member: raft.MemberID(a.GetMemberID()),
+		Kind: kv.AlarmKind(a.GetAlarm())})
 	return nil
 }
 

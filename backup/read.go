@@ -167,13 +167,6 @@ func (f *File) readRemoved(key, _ []byte) error {
 	return err
 }
 
-func (f *File) readCluster(key, value []byte) error {
-	if string(key) == keyClusterVersion {
-		f.Version = string(value)
-	}
-	return nil
-}
-
 func keep(list *[]kv.NamedImage, key, value []byte) error {
 	*list = append(*list, kv.NamedImage{Name: string(key), Wire: bytes.Clone(value)})
 	return nil

@@ -2,9 +2,9 @@
 // another, and the way back: what a new cluster that starts from a backup begins with.
 //
 // A backup's data belongs to whoever restores it, its identities do not. So a restored state keeps
-// leases, users, roles and alarms, and takes its members from the restoring command; the request
-// windows, removed ids, the old configuration and the cluster version stay behind, because they
-// speak of members that are not there.
+// leases, users, roles and alarms (an operator disarms them, as with etcd), and takes its members
+// from the restoring command; the request windows, removed ids, the old configuration, the cluster
+// version and a downgrade under way stay behind, because they speak of members that are not there.
 package kv
 
 import (
@@ -27,8 +27,10 @@ type Image struct {
 	Members []Member
 	Removed []raft.MemberID // IDs that never come back
 	Leases  []LeaseImage
-	Alarms  []AlarmImage
+	Alarms  []Alarm
 	Auth    AuthImage
+	// Downgrade is the version that a downgrade under way leads to, empty if none is.
+	Downgrade string
 }
 
 // LeaseImage is a lease. Which keys are attached to it is in the keys' records.
@@ -37,12 +39,6 @@ type LeaseImage struct {
 	TTL int64 // seconds, as granted
 	// Remaining is what was left, in seconds, when the lease was last checkpointed; 0: all of it.
 	Remaining int64
-}
-
-// AlarmImage is a raised alarm; Kind has the numbers of etcd's AlarmType.
-type AlarmImage struct {
-	Member raft.MemberID
-	Kind   int32
 }
 
 // AuthImage is users, roles, and whether they matter.
@@ -62,7 +58,8 @@ type NamedImage struct {
 // image is the state as an Image; at and term are the entry's.
 func (s *replicated) image(at raft.Index, term raft.Term) Image {
 	im := Image{Applied: at, Term: term, Config: s.config, Version: s.version,
-		Members: s.members, Removed: s.removed, Auth: authImage(&s.auth)}
+		Members: s.members, Removed: s.removed, Alarms: s.alarms, Auth: authImage(&s.auth),
+		Downgrade: s.downgrade}
 	s.leases.Visit(math.MinInt64, func(l lease.Lease) bool {
 		im.Leases = append(im.Leases, LeaseImage{ID: int64(l.ID), TTL: int64(l.TTL),
 			Remaining: int64(l.Remaining)})
@@ -88,6 +85,12 @@ func (im *Image) founded(members []Member) (replicated, error) {
 	var err error
 	if s.auth, err = im.Auth.store(); err != nil {
 		return s, err
+	}
+	s.alarms = slices.Clone(im.Alarms)
+	slices.SortFunc(s.alarms, compareAlarms)
+	if s.alarms = slices.Compact(s.alarms); len(s.alarms) > maxAlarms {
+		return s, fmt.Errorf("kv: %d alarms are more than the %d that can be", len(s.alarms),
+			maxAlarms)
 	}
 	for _, l := range im.Leases {
 		if l.ID == 0 || l.TTL < 1 || l.TTL > int64(lease.MaxTTL) || s.leases.Has(lease.ID(l.ID)) {

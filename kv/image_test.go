@@ -139,6 +139,8 @@ func grantAndName(w *world, i int) {
 	}{
 		{MethodLeaseGrant, &pb.LeaseGrantRequest{ID: 7, TTL: 5000}, &pb.LeaseGrantResponse{}},
 		{MethodPut, &pb.PutRequest{Key: []byte("leased"), Lease: 7}, &pb.PutResponse{}},
+		{MethodAlarm, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 99,
+			Alarm: pb.AlarmType(77)}, &pb.AlarmResponse{}},
 		{MethodRoleAdd, &pb.AuthRoleAddRequest{Name: "reader"}, &pb.AuthRoleAddResponse{}},
 		{MethodRoleGrantPermission, &pb.AuthRoleGrantPermissionRequest{Name: "reader",
 			Perm: permission(authpb.Permission_READ, "a", "b")}, &pb.AuthRoleGrantPermissionResponse{}},
@@ -158,6 +160,10 @@ func requireGrantedAndNamed(w *world, i int) {
 		Keys: true}, &left))
 	require.EqualValues(w.t, 5000, left.GrantedTTL)
 	require.Equal(w.t, [][]byte{[]byte("leased")}, left.Keys)
+	var alarms pb.AlarmResponse
+	require.Equal(w.t, OK, w.ask(i, MethodAlarm, &pb.AlarmRequest{}, &alarms))
+	require.Len(w.t, alarms.Alarms, 1)
+	require.EqualValues(w.t, 99, alarms.Alarms[0].MemberID)
 	var user pb.AuthUserGetResponse
 	require.Equal(w.t, OK, w.ask(i, MethodUserGet, &pb.AuthUserGetRequest{Name: "jane"}, &user))
 	require.Equal(w.t, []string{"reader"}, user.Roles)
@@ -183,13 +189,17 @@ func TestImpossibleImagesAreRefused(t *testing.T) {
 			Name: []byte("r"), KeyPermission: []*authpb.Permission{perm}})}}}
 	}
 	garbage := Image{Auth: AuthImage{Users: []NamedImage{{Name: "u", Wire: []byte{0xff}}}}}
+	var shrill Image
+	for i := range maxAlarms + 1 {
+		shrill.Alarms = append(shrill.Alarms, Alarm{Member: raft.MemberID(i), Kind: 77})
+	}
 	twice := lease(1, 60)
 	twice.Leases = append(twice.Leases, twice.Leases...)
 	for _, c := range []struct {
 		image Image
 		want  string
 	}{
-		{lease(0, 60), "cannot be"}, {lease(1, 0), "cannot be"}, {twice, "cannot be"},
+		{shrill, "more than"}, {lease(0, 60), "cannot be"}, {lease(1, 0), "cannot be"}, {twice, "cannot be"},
 		{user("u", "other"), "stored under the name"}, {user("u", "u", "u"), "two users"},
 		{user("", ""), "out of order"}, {garbage, "neither user nor role"},
 		{role(permission(authpb.Permission_READ, "b", "a")), "permission on the keys"},
