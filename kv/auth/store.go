@@ -83,8 +83,8 @@ type Store struct {
 	enabled bool
 	// changes counts the changes but that of enabling.
 	changes uint64
-	users    []User // sorted by name
-	roles    []Role // sorted by name
+	users   []User // sorted by name
+	roles   []Role // sorted by name
 	// sum is the sum of the hashes of all users and roles.
 	sum uint64
 }
