@@ -181,12 +181,7 @@ func (n *Node) route(r *Request) {
 	case MethodTxn:
 		n.requestTxn(r)
 	case MethodRange, MethodRangeStream:
-		var req rangeRequest
-		if err := parseRange(r.Raw, &req); err != nil {
-			n.answer(r.Token, ErrMalformed, nil, 0)
-			return
-		}
-		n.requestRead(r, req.serializable)
+		n.requestRange(r)
 	case MethodMemberList:
 		linearizable, err := parseVarint1(r.Raw)
 		if err != nil {
@@ -261,6 +256,15 @@ func (n *Node) requestTxn(r *Request) {
 		return
 	}
 	n.write(r)
+}
+
+func (n *Node) requestRange(r *Request) {
+	var req rangeRequest
+	if err := parseRange(r.Raw, &req); err != nil {
+		n.answer(r.Token, ErrMalformed, nil, 0)
+		return
+	}
+	n.requestRead(r, req.serializable)
 }
 
 // requestRead routes a read: a local one is served at once.

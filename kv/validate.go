@@ -10,15 +10,7 @@ import (
 func Validate(method Method, raw []byte, lim *Limits) Code {
 	switch method {
 	case MethodRange, MethodRangeStream:
-		var r rangeRequest
-		if parseRange(raw, &r) != nil {
-			return ErrMalformed
-		}
-		code := validateRange(&r.query)
-		if code == OK && method == MethodRangeStream {
-			code = validateStream(&r.query)
-		}
-		return code
+		return validateRead(method, raw)
 	case MethodPut:
 		var p putRequest
 		if parsePut(raw, &p) != nil {
@@ -91,6 +83,18 @@ func validateOperation(method Method, raw []byte) Code {
 // requestOverhead is what the log adds to a request, counted against the limit as etcd counts its
 // own envelope.
 const requestOverhead = 64
+
+func validateRead(method Method, raw []byte) Code {
+	var r rangeRequest
+	if parseRange(raw, &r) != nil {
+		return ErrMalformed
+	}
+	code := validateRange(&r.query)
+	if code == OK && method == MethodRangeStream {
+		code = validateStream(&r.query)
+	}
+	return code
+}
 
 func validateRange(q *mvcc.Query) Code {
 	if len(q.Key) == 0 {

@@ -1,8 +1,8 @@
 package mvcc
 
 // A chunk is a stretch of a list that is laid out as List does, for whoever sends a list in parts
-// and holds one part at a time. Unlike a window of List it is bounded in bytes: records' lengths are
-// known before they are read.
+// and holds one part at a time. Unlike a window of List it is bounded in bytes: the lengths of
+// records are known before they are read.
 
 import (
 	"fmt"

@@ -166,8 +166,8 @@ func listenAll(given []net.Listener, urls types.URLs) ([]net.Listener, error) {
 	return out, nil
 }
 
-// listen opens a port, or the socket file that a unix URL names. Such a file outlives a process that
-// was killed; whoever may listen there may take its place.
+// listen opens a port, or the socket file that a unix URL names. Such a file outlives a process
+// that was killed; whoever may listen there may take its place.
 func listen(u *url.URL) (net.Listener, error) {
 	if u.Scheme != unixScheme {
 		return net.Listen("tcp", u.Host)
