@@ -266,3 +266,36 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		require.ErrorContains(t, err, "no database of etcd")
 	})
 }
+
+// Whatever a page says, a file is read or refused; bbolt alone would end the process on some.
+func TestNoDamageEndsTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		s, rows := history(t)
+		path := save(t, dir, content(t, s), rows)
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for range rapid.IntRange(1, 3).Draw(t, "flips") {
+			at := rapid.IntRange(0, len(b)-1).Draw(t, "at")
+			if rapid.Bool().Draw(t, "in the head of a page") {
+				at = at/4096*4096 + at%64
+			}
+			if rapid.Bool().Draw(t, "a bit") {
+				b[min(at, len(b)-1)] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+			} else {
+				b[min(at, len(b)-1)] = rapid.Byte().Draw(t, "byte")
+			}
+		}
+		require.NoError(t, os.WriteFile(path, b, 0o600))
+		f, err := backup.Open(path)
+		if err != nil {
+			return
+		}
+		_, statusErr := f.Status()
+		_, _, hashErr := f.HashKV(0)
+		if statusErr == nil {
+			require.NoError(t, hashErr)
+		}
+		require.NoError(t, f.Close())
+	})
+}

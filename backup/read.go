@@ -1,8 +1,7 @@
 package backup
 
-// Reading a backup, ours or etcd's. bbolt maps the file; a page that is damaged in a way that its
-// own checks do not see can make it panic, so whoever reads somebody's file verifies the hash
-// first, or says that it may be skipped, and then has the pages checked.
+// Reading a backup, ours or etcd's: a look at the pages (sound.go), bbolt's own check of the tree,
+// then the content. A restore verifies the hash before, unless it is told to skip that.
 
 import (
 	"bytes"
@@ -73,6 +72,9 @@ type File struct {
 func Open(path string) (*File, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
+	}
+	if err := sound(path); err != nil {
+		return nil, fmt.Errorf("backup: %s: %w", path, err)
 	}
 	db, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true})
 	if err != nil {

@@ -75,14 +75,22 @@ func freeAddresses(t *testing.T) addresses {
 	return addresses{urls[0], urls[1]}
 }
 
+// start starts the only member of a cluster and waits until it serves.
 func start(t *testing.T, program, dir string, at addresses) *server {
+	t.Helper()
+	s := launch(t, program, "m", dir, at, "m="+at.peer)
+	s.await(t)
+	return s
+}
+
+func launch(t *testing.T, program, name, dir string, at addresses, cluster string) *server {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
-	cmd := exec.Command(program, "--name", "m", "--data-dir", dir,
+	cmd := exec.Command(program, "--name", name, "--data-dir", dir,
 		"--listen-client-urls", at.client, "--advertise-client-urls", at.client,
 		"--listen-peer-urls", at.peer, "--initial-advertise-peer-urls", at.peer,
-		"--initial-cluster", "m="+at.peer, "--initial-cluster-state", "new")
+		"--initial-cluster", cluster, "--initial-cluster-state", "new")
 	cmd.Stdout, cmd.Stderr = log, log
 	require.NoError(t, cmd.Start())
 	require.NoError(t, log.Close())
@@ -99,13 +107,17 @@ func start(t *testing.T, program, dir string, at addresses) *server {
 			t.Logf("%s said:\n%s", program, said)
 		}
 	})
+	return s
+}
+
+func (s *server) await(t *testing.T) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_, err := s.Status(ctx, at.client)
+		_, err := s.Status(ctx, s.endpoint)
 		return err == nil
-	}, patience, 20*time.Millisecond, "%s does not serve", program)
-	return s
+	}, patience, 20*time.Millisecond, "%v does not serve", s.process.Args)
 }
 
 // stop ends a member in good order.

@@ -30,6 +30,7 @@ func TestBackupsTravelBetweenDetcdAndEtcd(t *testing.T) {
 	t.Run("from detcd to detcd", func(t *testing.T) {
 		travel(t, all, all.detcd, all.detcdutl, all.detcd)
 	})
+	t.Run("from etcd to three members of detcd", func(t *testing.T) { found(t, all) })
 	t.Run("from etcd's stopped directory to detcd", func(t *testing.T) { migrate(t, all) })
 }
 
@@ -82,6 +83,39 @@ func migrate(t *testing.T, all tools) {
 		"--skip-hash-check")
 	again := start(t, all.etcd, source.dir, at)
 	requireSame(t, again, target)
+}
+
+// found restores one file three times, for the members of a new cluster.
+func found(t *testing.T, all tools) {
+	dir := t.TempDir()
+	source := start(t, all.etcd, filepath.Join(dir, "source"), freeAddresses(t))
+	fill(t, source)
+	file := filepath.Join(dir, "snapshot.db")
+	run(t, all.detcdctl, "--endpoints", source.endpoint, "snapshot", "save", file)
+	var at []addresses
+	var pairs []string
+	for i := range 3 {
+		at = append(at, freeAddresses(t))
+		pairs = append(pairs, fmt.Sprintf("m%d=%s", i, at[i].peer))
+	}
+	cluster := strings.Join(pairs, ",")
+	var members []*server
+	for i := range at {
+		name := fmt.Sprint("m", i)
+		home := filepath.Join(dir, name)
+		run(t, all.detcdutl, "snapshot", "restore", file, "--data-dir", home, "--name", name,
+			"--initial-cluster", cluster, "--initial-advertise-peer-urls", at[i].peer)
+		members = append(members, launch(t, all.detcd, name, home, at[i], cluster))
+	}
+	for _, m := range members {
+		m.await(t)
+		requireSame(t, source, m)
+	}
+	_, err := members[1].Put(testContext(t), "after", "the restore")
+	require.NoError(t, err)
+	got, err := members[2].Get(testContext(t), "after")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, got.Count)
 }
 
 func restoreArgs(file, dir string, at addresses, more ...string) []string {
