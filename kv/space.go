@@ -9,8 +9,8 @@
 //
 // What the disk refused is tried again when it may have room: when InputSpace says so, when a file
 // was removed, and every retryTicks. Meanwhile changes wait in memory, up to UnwrittenBytes; then
-// apply waits. Reads go on. Nothing here is known to other members: a node that is low on space
-// says so, and refuses its own clients.
+// apply waits. Reads go on. A node that is low on space refuses its own clients at once, and raises
+// the alarm that stops those of the others.
 package kv
 
 import (
