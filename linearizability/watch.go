@@ -1,7 +1,6 @@
 package linearizability
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -278,16 +277,13 @@ func (s *State) Events(rev int64) []*mvccpb.Event {
 		return nil
 	}
 	events := make([]*mvccpb.Event, 0, len(at.changed))
-	for _, key := range at.changed {
-		e := &mvccpb.Event{}
-		if i, found := at.parent.kvs.find(key); found {
+	for _, kv := range at.changed {
+		e := &mvccpb.Event{Kv: kv}
+		if i, found := at.parent.kvs.find(kv.Key); found {
 			e.PrevKv = at.parent.kvs[i]
 		}
-		if i, found := at.kvs.find(key); found {
-			e.Kv = at.kvs[i]
-		} else {
+		if kv.Version == 0 {
 			e.Type = mvccpb.Event_DELETE
-			e.Kv = &mvccpb.KeyValue{Key: bytes.Clone(key), ModRevision: rev}
 		}
 		events = append(events, e)
 	}
