@@ -244,8 +244,12 @@ func (f *ledgerFile) advance(op *diskio.Op, status diskio.Status) {
 	}
 }
 
-// settle moves what has become durable into the member's view.
+// settle moves what has become durable into the member's view. A file that is still being prepared
+// is none that a restart would read.
 func (l *ledger) settle(member int, f *ledgerFile) {
+	if strings.HasSuffix(f.name, ".new") {
+		return
+	}
 	ml := &l.members[member]
 	for f.named && len(f.groups) > 0 && f.groups[0].stage == synced {
 		for i := range f.groups[0].records {
@@ -345,8 +349,9 @@ func (l *ledger) reopened(m *member, s *kv.State) {
 	// A log that does not hold the state's last entry was replaced by the state of a snapshot.
 	if r.Last < d.last() && d.holds(s.Applied, l.world.oracle.commit.termAt(s.Applied)) {
 		l.world.fail(OracleDurable,
-			"member %d restarts with a log that ends at %d; entries up to %d "+
-				"were durable", m.index, r.Last, d.last())
+			"member %d restarts in term %d with a log that ends at %d; entries up to %d, of "+
+				"term %d, were durable", m.index, r.Term, r.Last, d.last(),
+			d.marks[len(d.marks)-1].term)
 	}
 }
 
