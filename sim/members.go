@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/detcd/detcd/diskio/keyed"
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
 )
@@ -85,7 +86,8 @@ func generateMembership(p *Plan) {
 			Pick: d.rand.Uint64() % 1000, Via: d.rand.Uint64() % 1000}
 		p.Reshapes = append(p.Reshapes, r)
 		if r.Kind == AddVoter && d.chance(500_000) {
-			r.At += d.spread(1, 500) * millisecond // two that may be counted together
+			// Two that may be counted together.
+			r.At, r.Pick = r.At+d.spread(1, 500)*millisecond, r.Pick+1
 			p.Reshapes = append(p.Reshapes, r)
 		}
 		at += d.spread(20, 8000) * millisecond
@@ -140,6 +142,9 @@ func (w *world) enlist(id raft.MemberID, urls []string) {
 	if w.heal.phase == chaos {
 		d := newDie(w.plan.Seed, entityOperator, uint64(i)+1)
 		wait = d.spread(1, 3000) * millisecond
+		if keyed.Hash(w.plan.Seed, uint64(entityOperator))%2 == 0 {
+			wait = 2*second - w.now%(2*second) // all that were added lately, at once
+		}
 	}
 	m.scheduleRestart(w.now + wait)
 }
