@@ -50,7 +50,7 @@ func (s *State) applyRevoke(req *pb.LeaseRevokeRequest) (*State, result, string)
 	w := writer{base: s}
 	for _, kv := range s.kvs {
 		if kv.Lease == req.ID {
-			w.change(kv.Key, nil, 0, 0)
+			w.change(&mvccpb.KeyValue{Key: kv.Key})
 		} else {
 			w.kvs = append(w.kvs, kv)
 		}

@@ -64,8 +64,9 @@ type State struct {
 	// parent is the state at revision-1 and jump an older one; nil for the first state, or when
 	// the state was made from a dump.
 	parent, jump *State
-	// changed lists the keys that the revision changed, in the order in which it did.
-	changed [][]byte
+	// changed lists what the revision's changes left of their keys, in order; a removal has only
+	// the key.
+	changed []*mvccpb.KeyValue
 	// digest identifies the history of the content: equal digests mean equal states at every
 	// revision, up to a collision of 64-bit hashes.
 	digest uint64

@@ -12,9 +12,9 @@ import (
 type writer struct {
 	base    *State
 	kvs     keyValues
-	changes int      // so far; all of them share the revision after base's
-	changed [][]byte // their keys, in order
-	digest  uint64   // of the changes
+	changes int                // so far; all of them share the revision after base's
+	changed []*mvccpb.KeyValue // what they left, in order; a removal only has the key
+	digest  uint64             // of the changes
 }
 
 // revision is the store's revision as the request itself sees it.
@@ -78,7 +78,7 @@ func (w *writer) put(req *pb.PutRequest) (*pb.PutResponse, string) {
 		i++
 	}
 	w.kvs = append(kvs, w.kvs[i:]...)
-	w.change(kv.Key, kv.Value, kv.Version, kv.Lease)
+	w.change(kv)
 	return resp, ""
 }
 
@@ -93,19 +93,20 @@ func (w *writer) deleteRange(req *pb.DeleteRangeRequest) *pb.DeleteRangeResponse
 		kvs := make(keyValues, 0, len(w.kvs)-len(gone))
 		w.kvs = append(append(kvs, w.kvs[:i]...), w.kvs[i+len(gone):]...)
 		for _, kv := range gone {
-			w.change(kv.Key, nil, 0, 0)
+			w.change(&mvccpb.KeyValue{Key: kv.Key})
 		}
 	}
 	resp.Header = header(w.revision())
 	return resp
 }
 
-// change notes one changed key, in order.
-func (w *writer) change(key, value []byte, version, lease int64) {
+// change notes what one change left of its key, in order; nested transactions may change a key
+// more than once.
+func (w *writer) change(kv *mvccpb.KeyValue) {
 	w.changes++
-	w.changed = append(w.changed, key)
-	w.digest = mix(hashBytes(hashBytes(w.digest, key), value), uint64(version))
-	w.digest = mix(w.digest, uint64(lease))
+	w.changed = append(w.changed, kv)
+	w.digest = mix(hashBytes(hashBytes(w.digest, kv.Key), kv.Value), uint64(kv.Version))
+	w.digest = mix(w.digest, uint64(kv.Lease))
 }
 
 // mix folds v into h. It only has to spread what tests produce, not to withstand an adversary.
