@@ -50,7 +50,7 @@ func (s *State) applyRevoke(req *pb.LeaseRevokeRequest) (*State, result, string)
 	w := writer{base: s}
 	for _, kv := range s.kvs {
 		if kv.Lease == req.ID {
-			w.change(&mvccpb.KeyValue{Key: kv.Key, ModRevision: w.base.revision + 1})
+			w.change(&mvccpb.KeyValue{Key: kv.Key})
 		} else {
 			w.kvs = append(w.kvs, kv)
 		}

@@ -64,8 +64,8 @@ type State struct {
 	// parent is the state at revision-1 and jump an older one; nil for the first state, or when
 	// the state was made from a dump.
 	parent, jump *State
-	// changed is what the revision wrote, in order; a deletion has version 0. A key may be in it
-	// twice: two nested transactions may put and delete it.
+	// changed lists what the revision's changes left of their keys, in order; a removal has only
+	// the key.
 	changed []*mvccpb.KeyValue
 	// digest identifies the history of the content: equal digests mean equal states at every
 	// revision, up to a collision of 64-bit hashes.

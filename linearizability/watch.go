@@ -1,6 +1,7 @@
 package linearizability
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -213,6 +214,9 @@ func (j *watchJudge) events(events []*mvccpb.Event, s *WatchSeen) string {
 		for n < len(events) && events[n].GetKv().GetModRevision() == rev {
 			n++
 		}
+		if n != len(want) && rev <= j.truth.compactedAt(s.Time) {
+			want = lastOfEachKey(want)
+		}
 		if n != len(want) {
 			return fmt.Sprintf("%d of the %d events of revision %d", n, len(want), rev)
 		}
@@ -224,6 +228,19 @@ func (j *watchJudge) events(events []*mvccpb.Event, s *WatchSeen) string {
 		events, j.next = events[n:], rev+1
 	}
 	return ""
+}
+
+// lastOfEachKey is what compaction leaves of a revision that changed a key more than once.
+func lastOfEachKey(events []*mvccpb.Event) (last []*mvccpb.Event) {
+	for i, e := range events {
+		again := slices.ContainsFunc(events[i+1:], func(later *mvccpb.Event) bool {
+			return bytes.Equal(later.Kv.Key, e.Kv.Key)
+		})
+		if !again {
+			last = append(last, e)
+		}
+	}
+	return last
 }
 
 // same says how an event differs from what it has to be; an earlier KeyValue may be missing when
@@ -270,7 +287,7 @@ func (j *watchJudge) wanted(rev int64) (out []*mvccpb.Event) {
 }
 
 // Events are the changes of one revision of the history that led to s, each with the KeyValue
-// before it, in order.
+// before the revision, in order.
 func (s *State) Events(rev int64) []*mvccpb.Event {
 	at := s.at(rev)
 	if at == nil || at.parent == nil || at.revision != rev {
@@ -279,11 +296,16 @@ func (s *State) Events(rev int64) []*mvccpb.Event {
 	events := make([]*mvccpb.Event, 0, len(at.changed))
 	for _, kv := range at.changed {
 		e := &mvccpb.Event{Kv: kv}
-		if i, found := at.parent.kvs.find(kv.Key); found {
-			e.PrevKv = at.parent.kvs[i]
-		}
-		if kv.Version == 0 {
+		i, found := at.parent.kvs.find(kv.Key)
+		switch {
+		case kv.ModRevision == 0:
 			e.Type = mvccpb.Event_DELETE
+			e.Kv = &mvccpb.KeyValue{Key: kv.Key, ModRevision: rev}
+		case kv.CreateRevision == rev:
+			found = false // a new life has nothing before it, whatever came before in the revision
+		}
+		if found {
+			e.PrevKv = at.parent.kvs[i]
 		}
 		events = append(events, e)
 	}

@@ -13,7 +13,7 @@ type writer struct {
 	base    *State
 	kvs     keyValues
 	changes int                // so far; all of them share the revision after base's
-	changed []*mvccpb.KeyValue // in order; deletions have version 0
+	changed []*mvccpb.KeyValue // what they left, in order; a removal only has the key
 	digest  uint64             // of the changes
 }
 
@@ -93,14 +93,15 @@ func (w *writer) deleteRange(req *pb.DeleteRangeRequest) *pb.DeleteRangeResponse
 		kvs := make(keyValues, 0, len(w.kvs)-len(gone))
 		w.kvs = append(append(kvs, w.kvs[:i]...), w.kvs[i+len(gone):]...)
 		for _, kv := range gone {
-			w.change(&mvccpb.KeyValue{Key: kv.Key, ModRevision: w.base.revision + 1})
+			w.change(&mvccpb.KeyValue{Key: kv.Key})
 		}
 	}
 	resp.Header = header(w.revision())
 	return resp
 }
 
-// change notes what was written to one key, in order.
+// change notes what one change left of its key, in order; nested transactions may change a key
+// more than once.
 func (w *writer) change(kv *mvccpb.KeyValue) {
 	w.changes++
 	w.changed = append(w.changed, kv)

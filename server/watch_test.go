@@ -174,10 +174,17 @@ func TestAStreamThatWantsALeaderEndsWithoutOne(t *testing.T) {
 func TestASlowReaderMissesNothingAndHarmsNobody(t *testing.T) {
 	c := startCluster(t, 1, nil)
 	cli, ctx := c.client(), testContext(t)
-	slow := rawWatch(t, ctx, c.servers[0])
-	require.NoError(t, slow.Send(createRequest(&pb.WatchCreateRequest{Key: []byte("a")})))
-	_, err := slow.Recv()
-	require.NoError(t, err)
+	cc, _ := rawClient(t, c.servers[0])
+	var streams []pb.Watch_WatchClient
+	for range 2 {
+		stream, err := pb.NewWatchClient(cc).Watch(ctx)
+		require.NoError(t, err)
+		require.NoError(t, stream.Send(createRequest(&pb.WatchCreateRequest{Key: []byte("a")})))
+		_, err = stream.Recv()
+		require.NoError(t, err)
+		streams = append(streams, stream)
+	}
+	slow, neighbour := streams[0], streams[1]
 	fast := cli.Watch(ctx, "a", clientv3.WithCreatedNotify())
 	require.True(t, (<-fast).Created)
 	const puts = 300
@@ -186,6 +193,9 @@ func TestASlowReaderMissesNothingAndHarmsNobody(t *testing.T) {
 		_, err := cli.Put(ctx, "a", fmt.Sprint(i, value))
 		require.NoError(t, err)
 		nextEvents(t, fast, 1)
+		r, err := neighbour.Recv()
+		require.NoError(t, err)
+		require.Len(t, r.Events, 1, "a stream of the same connection")
 	}
 	for next := int64(2); next < puts+2; {
 		r, err := slow.Recv()

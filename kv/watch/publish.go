@@ -117,9 +117,13 @@ func (h *Hub) gather(env Env, g *group, at mvcc.Rev, c mvcc.Change) (bytes int, 
 // eventCost is about what an event costs a scope that shares its bytes with others.
 const eventCost = 40
 
-// encodeFull writes an event with the KeyValue before it, if the key lived and that revision is
-// not compacted.
+// encodeFull writes an event with the KeyValue before its revision, if the key lived and that
+// revision is not compacted. The creation of a key has none, even if the same transaction has
+// removed the key before.
 func encodeFull(store Store, key []byte, rev mvcc.Revision, c mvcc.Change) ([]byte, error) {
+	if created(c, rev) {
+		return encodeEvent(c, rev, nil), nil
+	}
 	prev, lived, err := store.At(key, rev-1)
 	if err != nil {
 		return nil, err
@@ -128,6 +132,15 @@ func encodeFull(store Store, key []byte, rev mvcc.Revision, c mvcc.Change) ([]by
 		prev = nil
 	}
 	return encodeEvent(c, rev, prev), nil
+}
+
+// created says whether a change begins the life of its key.
+func created(c mvcc.Change, rev mvcc.Revision) bool {
+	kv, err := mvcc.ParseKeyValue(c.KV)
+	if err != nil {
+		panic(fmt.Sprintf("watch: a stored KeyValue is malformed: %v", err))
+	}
+	return c.Kind == mvcc.PutRecord && kv.Create == rev
 }
 
 // keyOf returns the key of a stored KeyValue, which is its first field.
