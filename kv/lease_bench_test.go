@@ -32,7 +32,8 @@ func BenchmarkEndLeases(b *testing.B) {
 	b.ResetTimer()
 	for len(ids) > 0 {
 		count := min(len(ids), leasesPerEntry)
-		n.startEnding(&raft.Entry{Index: n.applied + 1, Term: n.term}, 0, ids[:count])
+		n.startEnding(&raft.Entry{Index: n.applied + 1, Term: n.term}, 0, n.applied,
+			ids[:count])
 		for budget := 1 << 30; !n.endListed(n.apply, &budget); {
 		}
 		ids, n.apply = ids[count:], nil

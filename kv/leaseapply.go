@@ -6,9 +6,12 @@
 // may end many leases, each with a revision of its own, and each of them may hold many keys, so
 // this keeps a cursor: the keys that are still attached, and the leases that are still listed.
 //
-//	entryLeaseExpire      n x u64 id
-//	entryLeaseCheckpoint  n x (u64 id | u64 remaining seconds, 0: all again)
+//	entryLeaseExpire      u64 index | n x u64 id
+//	entryLeaseCheckpoint  u64 index | n x (u64 id | u64 remaining seconds, 0: all again)
 //	LeaseGrant            u64 id | u64 effective time to live | the client's request
+//
+// The index is what the leader had applied when it decided. An ID whose lease was revoked and
+// granted again since then means another lease, of which it had decided nothing.
 //
 // What a grant leaves open (the ID, the shortest time to live) is decided by the member that
 // receives it, because members may be configured differently.
@@ -74,6 +77,7 @@ func (n *Node) applyGrant(e *raft.Entry, token Token) {
 		n.answer(token, ErrLeaseExists, nil, e.Index)
 		return
 	}
+	l.Granted = uint64(e.Index)
 	n.state.leases.Grant(l)
 	n.leases.counts.Granted++
 	if s := n.leases.schedule; s != nil {
@@ -94,6 +98,7 @@ func (n *Node) headerAt(e *raft.Entry) Header {
 
 // ending is what an execution that ends leases has done so far.
 type ending struct {
+	before  raft.Index // leases granted later are meant by nobody
 	ids     []lease.ID
 	at      int    // the lease whose keys are being deleted
 	decided uint64 // joins the digest when all is done
@@ -111,11 +116,11 @@ func (n *Node) startRevoke(e *raft.Entry, token Token) {
 		n.answer(token, ErrLeaseNotFound, nil, e.Index)
 		return
 	}
-	n.startEnding(e, token, []lease.ID{lease.ID(id)})
+	n.startEnding(e, token, e.Index, []lease.ID{lease.ID(id)})
 }
 
 func (n *Node) startExpire(e *raft.Entry) {
-	raw, ok := DecodeExpiry(e)
+	at, raw, ok := DecodeExpiry(e)
 	if !ok {
 		panic(fmt.Sprintf("kv: entry %d is not a list of leases: %d bytes", e.Index, len(e.Data)))
 	}
@@ -127,12 +132,12 @@ func (n *Node) startExpire(e *raft.Entry) {
 	for i, id := range raw {
 		ids[i] = lease.ID(id)
 	}
-	n.startEnding(e, 0, ids)
+	n.startEnding(e, 0, at, ids)
 }
 
-func (n *Node) startEnding(e *raft.Entry, token Token, ids []lease.ID) {
+func (n *Node) startEnding(e *raft.Entry, token Token, before raft.Index, ids []lease.ID) {
 	n.apply = &execution{entry: *e, token: token, base: n.store.Revision(),
-		ending: &ending{ids: ids, digest: n.digest()}}
+		ending: &ending{before: before, ids: ids, digest: n.digest()}}
 }
 
 // endLeases goes on with the open execution, which ends leases; false says that the budget is used
@@ -160,7 +165,7 @@ func (n *Node) endListed(x *execution, budget *int) bool {
 		}
 		*budget -= unitsPerLease
 		id := k.ids[k.at]
-		if !n.state.leases.Has(id) { // ended meanwhile, or listed twice
+		if !n.state.leases.Lived(id, uint64(k.before)) { // ended meanwhile, or listed twice
 			k.at++
 			continue
 		}
@@ -191,15 +196,16 @@ func (n *Node) endListed(x *execution, budget *int) bool {
 
 // applyNotes writes down what is left of leases.
 func (n *Node) applyNotes(e *raft.Entry) {
-	if len(e.Data)%16 != 0 {
+	if len(e.Data)%16 != 8 {
 		panic(fmt.Sprintf("kv: entry %d is no checkpoint of leases: %d bytes", e.Index,
 			len(e.Data)))
 	}
 	decided := uint64(0)
-	for b := e.Data; len(b) > 0; b = b[16:] {
+	at := binary.LittleEndian.Uint64(e.Data)
+	for b := e.Data[8:]; len(b) > 0; b = b[16:] {
 		id := lease.ID(binary.LittleEndian.Uint64(b))
 		remaining := lease.Seconds(binary.LittleEndian.Uint64(b[8:]))
-		if !n.state.leases.Checkpoint(id, remaining) {
+		if !n.state.leases.Checkpoint(id, remaining, at) {
 			continue
 		}
 		decided = mix(decided, mix(uint64(id), uint64(remaining)))

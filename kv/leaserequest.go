@@ -194,7 +194,7 @@ func (n *Node) keepAlive(r *readRequest) {
 		return
 	}
 	r.after = n.proposals.next
-	n.propose(0, entryLeaseCheckpoint, encodeNotes([]lease.Note{{ID: lease.ID(id)}}))
+	n.propose(0, entryLeaseCheckpoint, encodeNotes(n.applied, []lease.Note{{ID: lease.ID(id)}}))
 	n.reads.held = append(n.reads.held, *r)
 	n.out.Again = true
 }

@@ -138,7 +138,7 @@ func (n *Node) proposeEnds() {
 			return
 		}
 		room -= len(ids)
-		n.propose(0, entryLeaseExpire, encodeEnds(ids))
+		n.propose(0, entryLeaseExpire, encodeEnds(n.applied, ids))
 	}
 }
 
@@ -152,7 +152,7 @@ func (n *Node) proposeNotes() {
 	var notes []lease.Note
 	notes, l.noted = l.schedule.Spent(l.noted, l.clock, interval, notesPerTick)
 	if len(notes) > 0 {
-		n.propose(0, entryLeaseCheckpoint, encodeNotes(notes))
+		n.propose(0, entryLeaseCheckpoint, encodeNotes(n.applied, notes))
 	}
 }
 
@@ -177,30 +177,31 @@ func (n *Node) open(typ raft.EntryType) (count int) {
 // mayPropose says whether the queue of proposals has room for one of the node's own.
 func (n *Node) mayPropose() bool { return len(n.proposals.queue) < windowSpan-1 }
 
-// encodeEnds is the data of an entryLeaseExpire: IDs of 8 bytes.
-func encodeEnds(ids []lease.ID) []byte {
-	b := make([]byte, 0, 8*len(ids))
+// encodeEnds is the data of an entryLeaseExpire: the index applied when it was decided, and IDs.
+func encodeEnds(at raft.Index, ids []lease.ID) []byte {
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+8*len(ids)), uint64(at))
 	for _, id := range ids {
 		b = binary.LittleEndian.AppendUint64(b, uint64(id))
 	}
 	return b
 }
 
-// DecodeExpiry lists the leases that a log entry ends because their time is over; ok is false for
-// every other entry. Observers use it.
-func DecodeExpiry(e *raft.Entry) (ids []int64, ok bool) {
-	if e.Type != entryLeaseExpire || len(e.Data)%8 != 0 {
-		return nil, false
+// DecodeExpiry lists the leases that a log entry ends because their time is over, if they were
+// granted at index at or before; ok is false for every other entry. Observers use it.
+func DecodeExpiry(e *raft.Entry) (at raft.Index, ids []int64, ok bool) {
+	if e.Type != entryLeaseExpire || len(e.Data)%8 != 0 || len(e.Data) == 0 {
+		return 0, nil, false
 	}
-	for b := e.Data; len(b) > 0; b = b[8:] {
+	for b := e.Data[8:]; len(b) > 0; b = b[8:] {
 		ids = append(ids, int64(binary.LittleEndian.Uint64(b)))
 	}
-	return ids, true
+	return raft.Index(binary.LittleEndian.Uint64(e.Data)), ids, true
 }
 
-// encodeNotes is the data of an entryLeaseCheckpoint: pairs of ID and remaining seconds.
-func encodeNotes(notes []lease.Note) []byte {
-	b := make([]byte, 0, 16*len(notes))
+// encodeNotes is the data of an entryLeaseCheckpoint: the index applied when it was decided, and
+// pairs of ID and remaining seconds.
+func encodeNotes(at raft.Index, notes []lease.Note) []byte {
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+16*len(notes)), uint64(at))
 	for _, note := range notes {
 		b = binary.LittleEndian.AppendUint64(b, uint64(note.ID))
 		b = binary.LittleEndian.AppendUint64(b, uint64(note.Remaining))

@@ -277,9 +277,28 @@ func TestADeposedLeaderEndsNothing(t *testing.T) {
 	}
 	for _, typ := range []raft.EntryType{entryLeaseExpire, entryLeaseCheckpoint} {
 		m := raft.Message{Type: raft.MsgPropose, From: 2, Entries: []raft.Entry{{Type: typ,
-			Proposer: 2, Data: encodeEnds([]lease.ID{1, 1})}}}
+			Proposer: 2, Data: encodeEnds(1, []lease.ID{1, 1})}}}
 		require.False(t, w.members[w.leader()].driver.Node.wellFormedQuietly(&m))
 	}
+	w.agree()
+}
+
+// An ID may live twice: an end that was decided about its first life spares the second one.
+func TestAnEndIsMeantForTheLifeItWasDecidedAbout(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	n := w.members[0].driver.Node
+	w.grant(0, 7, 100)
+	decided := n.applied
+	require.Equal(t, OK, w.ask(0, MethodLeaseRevoke, &pb.LeaseRevokeRequest{ID: 7},
+		&pb.LeaseRevokeResponse{}))
+	w.grant(0, 7, 100)
+	n.propose(0, entryLeaseExpire, encodeEnds(decided, []lease.ID{7}))
+	w.seconds(1)
+	require.Len(t, w.leases(0), 1)
+	n.propose(0, entryLeaseExpire, encodeEnds(n.applied, []lease.ID{7}))
+	w.seconds(1)
+	require.Empty(t, w.leases(0))
 	w.agree()
 }
 

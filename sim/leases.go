@@ -117,10 +117,11 @@ func (k *knowledge) learnLease(m *linearizability.Request, res *linearizability.
 // life is one lease from its grant to its end. An ID may have several, one after the other.
 type life struct {
 	id      int64
-	ttl     int64 // seconds, as granted
-	began   int64 // when the first member applied the grant
-	until   int64 // it is promised to live until then
-	ended   int64 // when the first member applied its end, 0 while it lives
+	index   raft.Index // of the grant
+	ttl     int64      // seconds, as granted
+	began   int64      // when the first member applied the grant
+	until   int64      // it is promised to live until then
+	ended   int64      // when the first member applied its end, 0 while it lives
 	expired expiry
 }
 
@@ -169,8 +170,8 @@ func (w *world) lasts(ttl int64) int64 {
 }
 
 // granted begins a life.
-func (o *leaseOracle) granted(w *world, id, ttl int64) {
-	o.lives[id] = append(o.lives[id], &life{id: id, ttl: ttl, began: w.now,
+func (o *leaseOracle) granted(w *world, at raft.Index, id, ttl int64) {
+	o.lives[id] = append(o.lives[id], &life{id: id, index: at, ttl: ttl, began: w.now,
 		until: w.now + w.lasts(ttl)})
 }
 
@@ -235,8 +236,11 @@ func (w *world) lingering() string {
 func orderOf(i raft.Index, k int) int64 { return int64(i)<<20 | int64(k) }
 
 // expire does to the model what an entry that ends leases must do.
-func (c *commitOracle) expire(w *world, e *raft.Entry, ids []int64) {
+func (c *commitOracle) expire(w *world, e *raft.Entry, at raft.Index, ids []int64) {
 	for k, id := range ids {
+		if l := w.oracle.leases.current(id); l == nil || l.index > at {
+			continue // another lease, granted after this was decided
+		}
 		before := c.state
 		request := linearizability.Request{Revoke: &pb.LeaseRevokeRequest{ID: id}}
 		c.state, _, _ = before.Apply(&request)
@@ -255,17 +259,17 @@ func (c *commitOracle) expire(w *world, e *raft.Entry, ids []int64) {
 // seenFrom is the earliest time at which a revision of an entry can have been seen. The revisions
 // of one that ends several leases are seen one after the other, before the entry is complete.
 func (c *commitOracle) seenFrom(w *world, e *raft.Entry) int64 {
-	if _, several := kv.DecodeExpiry(e); several {
+	if _, _, several := kv.DecodeExpiry(e); several {
 		return c.newest
 	}
 	return w.now
 }
 
 // follow keeps the lives in step with a request that took effect.
-func (o *leaseOracle) follow(w *world, m *linearizability.Request, ttl int64) {
+func (o *leaseOracle) follow(w *world, at raft.Index, m *linearizability.Request, ttl int64) {
 	switch {
 	case m.Grant != nil:
-		o.granted(w, m.Grant.ID, ttl)
+		o.granted(w, at, m.Grant.ID, ttl)
 	case m.Revoke != nil:
 		o.over(w, m.Revoke.ID, revoked)
 	}

@@ -126,9 +126,9 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 		w.oracle.reshaped(e)
 		return
 	}
-	if ids, ok := kv.DecodeExpiry(e); ok {
+	if at, ids, ok := kv.DecodeExpiry(e); ok {
 		if c.admit(w, e) {
-			c.expire(w, e, ids)
+			c.expire(w, e, at, ids)
 		}
 		return
 	}
@@ -183,7 +183,7 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 	call.revision = c.state.Revision()
 	if c.state != before {
 		call.changed = changedStore
-		w.oracle.leases.follow(w, &request, ttl)
+		w.oracle.leases.follow(w, e.Index, &request, ttl)
 		if compact := call.request.modelled.Compact; compact != nil {
 			c.compactions = append(c.compactions, linearizability.CompactionTime{
 				Revision: compact.Revision, Time: w.now})

@@ -141,7 +141,7 @@ func (p *pair) renews(t *rapid.T) {
 		require.Equal(t, Written, how)
 		k.standing = restoring
 		if rapid.Bool().Draw(t, "undone") {
-			p.table.Checkpoint(id, 0)
+			p.table.Checkpoint(id, 0, 0)
 			p.schedule.Restored(id)
 			k.lease.Remaining, k.standing = 0, running
 		}
@@ -207,7 +207,7 @@ func (p *pair) notes(t *rapid.T) {
 	require.Equal(t, want, got)
 	if rapid.Bool().Draw(t, "applied") {
 		for id, remaining := range want {
-			require.True(t, p.table.Checkpoint(id, remaining))
+			require.True(t, p.table.Checkpoint(id, remaining, 0))
 			k := p.twin.leases[id]
 			k.lease.Remaining = min(remaining, k.lease.TTL)
 			p.twin.leases[id] = k

@@ -34,6 +34,9 @@ type Lease struct {
 	// Remaining is what was left when that was last written down, 0 for all of TTL. A new leader
 	// goes on from there. Invariant: 0 <= Remaining <= TTL.
 	Remaining Seconds
+	// Granted is the index of the entry that granted it, 0 if a restore did. An ID may be granted
+	// again after its end; the index tells the one life from the other.
+	Granted uint64
 }
 
 // Left is what a new leader gives the lease.
@@ -81,13 +84,20 @@ func (t *Table) Revoke(id ID) bool {
 	return existed
 }
 
-// Checkpoint writes down what is left of a lease, 0 for all of its time to live, and says whether
-// the lease exists.
-func (t *Table) Checkpoint(id ID, remaining Seconds) bool {
+// Lived says whether a lease exists that was granted at an index or before it. What was decided at
+// that index about an ID is meant for no later life of it.
+func (t *Table) Lived(id ID, at uint64) bool {
 	l, ok := t.Get(id)
-	if !ok {
+	return ok && l.Granted <= at
+}
+
+// Checkpoint writes down what is left of a lease, 0 for all of its time to live, as decided at an
+// index, and says whether the lease existed then.
+func (t *Table) Checkpoint(id ID, remaining Seconds, at uint64) bool {
+	if !t.Lived(id, at) {
 		return false
 	}
+	l, _ := t.Get(id)
 	l.Remaining = min(max(remaining, 0), l.TTL)
 	t.leases.ReplaceOrInsert(l)
 	return true
@@ -99,15 +109,16 @@ func (t *Table) Visit(from ID, visit func(l Lease) bool) {
 }
 
 // encodedSize is the length of a lease in a state file.
-const encodedSize = 3 * 8
+const encodedSize = 4 * 8
 
-// Append writes the table: a count, and each lease as ID, TTL and remaining time.
+// Append writes the table: a count, and each lease as ID, TTL, remaining time and grant.
 func (t *Table) Append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(t.Len()))
 	t.leases.Ascend(func(l Lease) bool {
 		b = binary.LittleEndian.AppendUint64(b, uint64(l.ID))
 		b = binary.LittleEndian.AppendUint64(b, uint64(l.TTL))
 		b = binary.LittleEndian.AppendUint64(b, uint64(l.Remaining))
+		b = binary.LittleEndian.AppendUint64(b, l.Granted)
 		return true
 	})
 	return b
@@ -132,6 +143,7 @@ func Read(b []byte) (t *Table, rest []byte, err error) {
 			ID:        ID(binary.LittleEndian.Uint64(b)),
 			TTL:       Seconds(binary.LittleEndian.Uint64(b[8:])),
 			Remaining: Seconds(binary.LittleEndian.Uint64(b[16:])),
+			Granted:   binary.LittleEndian.Uint64(b[24:]),
 		}
 		b = b[encodedSize:]
 		if l.ID == 0 || i > 0 && l.ID <= last.ID || l.TTL < 1 || l.TTL > MaxTTL ||
