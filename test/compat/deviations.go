@@ -26,11 +26,12 @@ var deviations = []deviation{
 		holds: func(*step, *answer, *answer) bool { return false },
 	},
 	{
-		name: "grants too long",
-		reason: "detcd looks at the time of a lease before it asks who wants it and whether there " +
-			"is room; etcd last",
+		name: "order of refusals",
+		reason: "detcd looks at the time of a lease and at the version of a downgrade before it " +
+			"asks who wants it and whether there is room; etcd last",
 		holds: func(_ *step, etcd, detcd *answer) bool {
-			return etcd.code != codes.OK && detcd.text == kv.ErrLeaseTTLTooLarge.Text()
+			return etcd.code != codes.OK && (detcd.text == kv.ErrLeaseTTLTooLarge.Text() ||
+				detcd.text == kv.ErrWrongVersionFormat.Text())
 		},
 	},
 	{
