@@ -28,10 +28,15 @@ var deviations = []deviation{
 	{
 		name: "order of refusals",
 		reason: "detcd looks at the time of a lease and at the version of a downgrade before it " +
-			"asks who wants it and whether there is room; etcd last",
+			"asks who wants it and whether there is room, etcd last; etcd asks whether there is " +
+			"an alarm before it asks for rights, detcd after",
 		holds: func(_ *step, etcd, detcd *answer) bool {
-			return etcd.code != codes.OK && (detcd.text == kv.ErrLeaseTTLTooLarge.Text() ||
-				detcd.text == kv.ErrWrongVersionFormat.Text())
+			alarmed := etcd.text == kv.ErrNoSpace.Text() || etcd.text == kv.ErrCorrupt.Text()
+			right := detcd.text == kv.ErrUserEmpty.Text() ||
+				detcd.text == kv.ErrPermissionDenied.Text()
+			return alarmed && right || etcd.code != codes.OK &&
+				(detcd.text == kv.ErrLeaseTTLTooLarge.Text() ||
+					detcd.text == kv.ErrWrongVersionFormat.Text())
 		},
 	},
 	{
