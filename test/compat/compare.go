@@ -64,8 +64,8 @@ func equal(s *step, etcd, detcd *answer) bool {
 	for i, a := range etcd.messages {
 		b := detcd.messages[i]
 		levelTimes(a, b)
-		levelOrder(s, a)
-		levelOrder(s, b)
+		levelOrder(a)
+		levelOrder(b)
 		levelTies(s.request, a, b)
 		if !proto.Equal(a, b) {
 			return false
@@ -85,9 +85,8 @@ func levelTimes(a, b proto.Message) {
 
 // levelOrder sorts what each server lists in an order of its own: leases that were granted within a
 // moment of each other, keys of a lease (etcd has them in a map), permissions of a role for one key
-// (etcd: as they were granted), and a stream asked for a target without an order (etcd sorts every
-// chunk by itself).
-func levelOrder(s *step, m proto.Message) {
+// (etcd: as they were granted).
+func levelOrder(m proto.Message) {
 	switch m := m.(type) {
 	case *pb.LeaseLeasesResponse:
 		slices.SortFunc(m.Leases, func(a, b *pb.LeaseStatus) int { return cmp.Compare(a.ID, b.ID) })
@@ -95,12 +94,6 @@ func levelOrder(s *step, m proto.Message) {
 		slices.SortFunc(m.Keys, slices.Compare)
 	case *pb.AuthRoleGetResponse:
 		slices.SortFunc(m.Perm, comparePermissions)
-	case *pb.RangeStreamResponse:
-		if q, ok := s.request.(*pb.RangeRequest); ok && q.SortTarget != pb.RangeRequest_KEY {
-			slices.SortFunc(m.RangeResponse.GetKvs(), func(a, b *mvccpb.KeyValue) int {
-				return slices.Compare(a.Key, b.Key)
-			})
-		}
 	}
 }
 

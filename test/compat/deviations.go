@@ -40,6 +40,16 @@ var deviations = []deviation{
 		},
 	},
 	{
+		name: "streams with a sort target",
+		reason: "etcd sorts every chunk by itself and goes on behind its last key, so that keys " +
+			"come twice or never; detcd streams by key",
+		holds: func(s *step, etcd, detcd *answer) bool {
+			q, ok := s.request.(*pb.RangeRequest)
+			return ok && s.method == pb.KV_RangeStream_FullMethodName &&
+				q.SortTarget != pb.RangeRequest_KEY && etcd.code == detcd.code
+		},
+	},
+	{
 		name:   "malformed",
 		reason: "the text names the field that the generated decoder stumbled over; code Internal",
 		holds: func(s *step, etcd, detcd *answer) bool {
