@@ -84,12 +84,16 @@ func levelTimes(a, b proto.Message) {
 }
 
 // levelOrder sorts what each server lists in an order of its own: leases that were granted within a
-// moment of each other, keys of a lease (etcd has them in a map), permissions of a role for one key
+// moment of each other, keys of a lease and alarms (etcd has them in maps), permissions of a role for one key
 // (etcd: as they were granted).
 func levelOrder(m proto.Message) {
 	switch m := m.(type) {
 	case *pb.LeaseLeasesResponse:
 		slices.SortFunc(m.Leases, func(a, b *pb.LeaseStatus) int { return cmp.Compare(a.ID, b.ID) })
+	case *pb.AlarmResponse:
+		slices.SortFunc(m.Alarms, func(a, b *pb.AlarmMember) int {
+			return cmp.Or(cmp.Compare(a.MemberID, b.MemberID), cmp.Compare(a.Alarm, b.Alarm))
+		})
 	case *pb.LeaseTimeToLiveResponse:
 		slices.SortFunc(m.Keys, slices.Compare)
 	case *pb.AuthRoleGetResponse:

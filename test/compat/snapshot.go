@@ -37,9 +37,20 @@ func skipRow(bucket, key, value []byte) bool {
 	return ownRows[name] || name == "auth/authEnabled" && bytes.Equal(value, []byte{0})
 }
 
-// normalRole sorts a role's permissions.
-func normalRole(bucket, value []byte) ([]byte, error) {
-	if string(bucket) != "authRoles" {
+// normalAuth sorts a role's permissions, and hides that passwords are salted.
+func normalAuth(bucket, value []byte) ([]byte, error) {
+	switch string(bucket) {
+	case "authUsers":
+		user := &authpb.User{}
+		if err := proto.Unmarshal(value, user); err != nil {
+			return nil, err
+		}
+		if len(user.Password) > 0 {
+			user.Password = []byte("salted")
+		}
+		return proto.Marshal(user)
+	case "authRoles":
+	default:
 		return value, nil
 	}
 	role := &authpb.Role{}
@@ -130,7 +141,7 @@ func (d *ids) snapshotRows(file string, data []byte) (rows []string, err error) 
 					rows = append(rows, fmt.Sprintf("lease/drawn %d", id))
 					return nil
 				}
-				v, err := normalRole(bucket, v)
+				v, err := normalAuth(bucket, v)
 				if err != nil {
 					return err
 				}
