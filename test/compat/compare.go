@@ -84,8 +84,8 @@ func levelTimes(a, b proto.Message) {
 }
 
 // levelOrder sorts what each server lists in an order of its own: leases that were granted within a
-// moment of each other, keys of a lease and alarms (etcd has them in maps), permissions of a role for one key
-// (etcd: as they were granted).
+// moment of each other, keys of a lease and alarms (etcd has them in maps), permissions of a role
+// for one key (etcd: as they were granted).
 func levelOrder(m proto.Message) {
 	switch m := m.(type) {
 	case *pb.LeaseLeasesResponse:

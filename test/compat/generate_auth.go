@@ -32,8 +32,8 @@ func (d draw) role() string {
 	return roleOf(users[1+d.below(3)])
 }
 
-// granted is the interval of a permission. A key always comes with the same end: of two ends for one
-// key etcd lists one twice in the end, when it is granted again.
+// granted is the interval of a permission. A key always comes with the same end: of two ends for
+// one key etcd lists one twice, when it is granted again.
 func (d draw) granted() (key, end []byte) {
 	key = d.key()
 	switch {
