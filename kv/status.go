@@ -42,7 +42,11 @@ func (n *Node) statusBody() [][]byte {
 		b = appendString(b, 8, ErrNoLeader.Text())
 	}
 	for _, a := range n.state.alarms {
-		b = appendString(b, 8, fmt.Sprintf("memberID:%d alarm:%s ", uint64(a.Member), a.Kind))
+		text := fmt.Sprintf("alarm:%s ", a.Kind)
+		if a.Member != 0 { // who raises one by hand may name nobody
+			text = fmt.Sprintf("memberID:%d %s", uint64(a.Member), text)
+		}
+		b = appendString(b, 8, text)
 	}
 	b = appendVarint(b, 9, uint64(inUse))
 	b = appendBool(b, 10, n.isLearner())

@@ -105,7 +105,7 @@ func (n *Node) learnerReady(r *Request) Code {
 	}
 	p, ok := n.raft.Progress(raft.MemberID(id))
 	switch {
-	case !ok:
+	case !ok, n.state.member(raft.MemberID(id)) == nil: // raft may know a removed one a while
 		return ErrMemberNotFound
 	case p.Match*100 < n.raft.Durable()*readyPercent:
 		return ErrLearnerNotReady

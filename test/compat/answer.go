@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,7 +165,8 @@ func (a *answer) normalize(t *target) {
 		walk(m.ProtoReflect(), normalScalar)
 		switch m := m.(type) {
 		case *pb.StatusResponse:
-			m.DbSizeInUse = 1 // an empty store of detcd's uses nothing
+			m.DbSizeInUse = 1     // an empty store of detcd's uses nothing
+			slices.Sort(m.Errors) // etcd has alarms in a map
 		case *pb.LeaseLeasesResponse:
 			for _, l := range m.Leases {
 				if l.ID > drawnAtLeast && l.ID != math.MaxInt64 {

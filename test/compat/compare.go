@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/authpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -63,8 +64,8 @@ func equal(s *step, etcd, detcd *answer) bool {
 	for i, a := range etcd.messages {
 		b := detcd.messages[i]
 		levelTimes(a, b)
-		levelLeases(a)
-		levelLeases(b)
+		levelOrder(a)
+		levelOrder(b)
 		levelTies(s.request, a, b)
 		if !proto.Equal(a, b) {
 			return false
@@ -82,12 +83,26 @@ func levelTimes(a, b proto.Message) {
 	}
 }
 
-// levelLeases orders a list of leases by id: those that were granted within a moment of each other
-// expire in an order that is each server's own.
-func levelLeases(m proto.Message) {
-	if list, ok := m.(*pb.LeaseLeasesResponse); ok {
-		slices.SortFunc(list.Leases, func(a, b *pb.LeaseStatus) int { return cmp.Compare(a.ID, b.ID) })
+// levelOrder sorts what each server lists in an order of its own: leases that were granted within a
+// moment of each other, keys of a lease and alarms (etcd has them in maps), permissions of a role
+// for one key (etcd: as they were granted).
+func levelOrder(m proto.Message) {
+	switch m := m.(type) {
+	case *pb.LeaseLeasesResponse:
+		slices.SortFunc(m.Leases, func(a, b *pb.LeaseStatus) int { return cmp.Compare(a.ID, b.ID) })
+	case *pb.AlarmResponse:
+		slices.SortFunc(m.Alarms, func(a, b *pb.AlarmMember) int {
+			return cmp.Or(cmp.Compare(a.MemberID, b.MemberID), cmp.Compare(a.Alarm, b.Alarm))
+		})
+	case *pb.LeaseTimeToLiveResponse:
+		slices.SortFunc(m.Keys, slices.Compare)
+	case *pb.AuthRoleGetResponse:
+		slices.SortFunc(m.Perm, comparePermissions)
 	}
+}
+
+func comparePermissions(a, b *authpb.Permission) int {
+	return cmp.Or(slices.Compare(a.Key, b.Key), slices.Compare(a.RangeEnd, b.RangeEnd))
 }
 
 // stableBelow is the number of keys that etcd's sort leaves in order where they tie, because it

@@ -63,4 +63,31 @@ func fillSequence() []*step {
 	)
 }
 
-func fixedSequences() [][]*step { return [][]*step{virginSequence(), fillSequence()} }
+// leaseSequence revokes a lease with several keys, put out of order, one deleted, one moved: the
+// tombstones' order is in the hash.
+func leaseSequence() []*step {
+	grant := func(id int64) *step {
+		return &step{method: pb.Lease_LeaseGrant_FullMethodName,
+			request: &pb.LeaseGrantRequest{ID: id, TTL: 300}}
+	}
+	put := func(key string, lease int64) *step {
+		return &step{method: pb.KV_Put_FullMethodName,
+			request: &pb.PutRequest{Key: []byte(key), Lease: lease}}
+	}
+	revoke := func(id int64) *step {
+		return &step{method: pb.Lease_LeaseRevoke_FullMethodName,
+			request: &pb.LeaseRevokeRequest{ID: id}}
+	}
+	hash := &step{method: pb.Maintenance_HashKV_FullMethodName, request: &pb.HashKVRequest{}}
+	return []*step{
+		grant(77), grant(1), put("b", 77), put("\xff", 77), put("a", 77), put("ab", 77),
+		put("moved", 77), put("moved", 1), put("kept", 77), put("kept", 0), put("gone", 77),
+		{method: pb.KV_DeleteRange_FullMethodName,
+			request: &pb.DeleteRangeRequest{Key: []byte("gone")}},
+		hash, revoke(77), hash, revoke(1), hash,
+	}
+}
+
+func fixedSequences() [][]*step {
+	return [][]*step{virginSequence(), leaseSequence(), fillSequence()}
+}

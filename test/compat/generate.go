@@ -102,9 +102,9 @@ func (d draw) garbage() []*step {
 }
 
 func memberSteps() []weighted[[]*step] {
-	urls := [][]string{{"http://127.0.0.1:1"}, {"http://127.0.0.1:2"}, nil, {""}, {"nonsense"},
+	urls := [][]string{{newPeer}, {newPeer}, nil, {""}, {"nonsense"},
 		{"http://127.0.0.1:2380"}, {"ftp://127.0.0.1:3"}, {"http://127.0.0.1"},
-		{"http://127.0.0.1:4/path"}, {"http://127.0.0.1:5", "http://127.0.0.1:6"}}
+		{"http://127.0.0.1:4/path"}, {newPeer, "http://127.0.0.1:6"}}
 	member := func(d draw) uint64 { return uint64(symbol(symMember, int64(d.below(slots)))) }
 	return []weighted[[]*step]{
 		{2, func(d draw) []*step {

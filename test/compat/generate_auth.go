@@ -32,11 +32,28 @@ func (d draw) role() string {
 	return roleOf(users[1+d.below(3)])
 }
 
+// granted is the interval of a permission. A key always comes with the same end: of two ends for
+// one key etcd lists one twice, when it is granted again.
+func (d draw) granted() (key, end []byte) {
+	key = d.key()
+	switch {
+	case d.percent(20):
+		return []byte{0}, []byte{0}
+	case len(key) == 0 || key[0] == 0:
+		return nil, nil // refused
+	case d.percent(5):
+		return key, key // refused
+	case key[len(key)-1]%2 == 0:
+		return key, prefixEnd(key)
+	}
+	return key, nil
+}
+
 func (d draw) permission() *authpb.Permission {
 	if d.percent(3) {
 		return nil
 	}
-	key, end := d.interval()
+	key, end := d.granted()
 	p := &authpb.Permission{Key: key, RangeEnd: end,
 		PermType: pick(d, authpb.READ, authpb.WRITE, authpb.READWRITE)}
 	if d.percent(2) {
@@ -168,7 +185,7 @@ func roleSteps() []weighted[[]*step] {
 				&pb.AuthRoleGrantPermissionRequest{Name: d.role(), Perm: d.permission()})
 		}},
 		{1, func(d draw) []*step {
-			key, end := d.interval()
+			key, end := d.granted()
 			return stepOf(pb.Auth_RoleRevokePermission_FullMethodName,
 				&pb.AuthRoleRevokePermissionRequest{Role: d.role(), Key: key, RangeEnd: end})
 		}},

@@ -134,8 +134,8 @@ func (d draw) txnRequest(depth int) *pb.TxnRequest {
 	return txn
 }
 
-// closeDeletes ends every delete of a transaction that also puts. Of a delete without end etcd checks
-// only its first key against the puts, and of an inverted one too; detcd refuses any put inside.
+// closeDeletes ends every delete of a transaction. Of one without end, or inverted, etcd checks
+// only the first key against the puts; detcd refuses any put inside.
 func closeDeletes(txn *pb.TxnRequest) *pb.TxnRequest {
 	for _, branch := range [][]*pb.RequestOp{txn.Success, txn.Failure} {
 		for _, op := range branch {

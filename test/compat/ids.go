@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
@@ -77,7 +78,10 @@ func (d *ids) addOwner(key []byte, revision int64) {
 }
 
 // revisions are the store's, the same on both servers or a difference was found already.
-type revisions struct{ current, compacted int64 }
+type revisions struct {
+	current, compacted int64
+	serial             int // of the step, counted over the life of the pair
+}
 
 func (d *ids) number(v int64, r revisions) int64 {
 	kind, offset, ok := splitSymbol(v)
@@ -116,6 +120,9 @@ func (d *ids) resolve(m proto.Message, r revisions, l limits) proto.Message {
 			return integerValue(f, d.number(integer(f, v), r))
 		case f.Kind() == protoreflect.BytesKind:
 			return protoreflect.ValueOfBytes(d.bytes(v.Bytes(), l))
+		case f.Kind() == protoreflect.StringKind && v.String() == newPeer:
+			return protoreflect.ValueOfString(fmt.Sprintf("http://127.0.0.1:%d",
+				10_000+r.serial%50_000))
 		}
 		return v
 	})

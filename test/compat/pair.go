@@ -73,6 +73,7 @@ type pair struct {
 	targets [2]*target
 	limits  limits
 	age     int // sequences served
+	steps   int // requests served
 	// tainted says that ids which the servers drew are in what is stored: hashes differ for ever.
 	tainted bool
 }

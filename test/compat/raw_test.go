@@ -21,8 +21,8 @@ import (
 	"github.com/detcd/detcd/test/compat/servers"
 )
 
-// A compaction at zero succeeds once, and etcd answers every HashKV from it then. So this is tried on
-// a pair of its own.
+// A compaction at zero succeeds once, and etcd answers every HashKV from it then. So this is tried
+// on a pair of its own.
 func TestCompactionAtZero(t *testing.T) {
 	dir := t.TempDir()
 	programs, err := servers.Build(t.Context(), "../..", ".", dir)

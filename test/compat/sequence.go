@@ -96,6 +96,8 @@ func (r *run) one(ctx context.Context, s *step) (*difference, error) {
 		m = method{name: s.method, response: r.methods[pb.KV_Range_FullMethodName].response}
 	}
 	r.asked++
+	r.pair.steps++
+	r.revisions.serial = r.pair.steps
 	if r.needsQuiet(s) {
 		if d := r.settleAll(); d != nil {
 			return d, nil
@@ -267,7 +269,7 @@ func (r *run) watchStep(ctx context.Context, s *step, data [2][]byte) (*differen
 		if err != nil {
 			return nil, err
 		}
-		if c := request.GetCreateRequest(); i == 0 && c != nil && w.haunted(c.WatchId) {
+		if i == 0 && w.haunted(request) {
 			r.coverage.deviations[zombieWatchers]++
 			return nil, nil
 		}
@@ -316,12 +318,17 @@ func (w *watchStream) gone(id int64) bool {
 	})
 }
 
-// haunted says that a new watcher would get another id from etcd, which keeps those of watchers that
-// were compacted away, or none at all.
-func (w *watchStream) haunted(id int64) bool {
+// haunted says that etcd would treat a request otherwise because it keeps a watcher that was
+// compacted away: a new one would get another id, or none, and a cancellation an answer.
+func (w *watchStream) haunted(request *pb.WatchRequest) bool {
 	return look(w, func() bool {
 		for known, x := range w.watchers {
-			if x.zombie && (id == 0 || id == known) {
+			if !x.zombie {
+				continue
+			}
+			create, cancel := request.GetCreateRequest(), request.GetCancelRequest()
+			if create != nil && (create.WatchId == 0 || create.WatchId == known) ||
+				cancel != nil && cancel.WatchId == known {
 				return true
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -34,6 +35,30 @@ var ownRows = map[string]bool{
 func skipRow(bucket, key, value []byte) bool {
 	name := string(bucket) + "/" + string(key)
 	return ownRows[name] || name == "auth/authEnabled" && bytes.Equal(value, []byte{0})
+}
+
+// normalAuth sorts a role's permissions, and hides that passwords are salted.
+func normalAuth(bucket, value []byte) ([]byte, error) {
+	switch string(bucket) {
+	case "authUsers":
+		user := &authpb.User{}
+		if err := proto.Unmarshal(value, user); err != nil {
+			return nil, err
+		}
+		if len(user.Password) > 0 {
+			user.Password = []byte("salted")
+		}
+		return proto.Marshal(user)
+	case "authRoles":
+	default:
+		return value, nil
+	}
+	role := &authpb.Role{}
+	if err := proto.Unmarshal(value, role); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(role.KeyPermission, comparePermissions)
+	return proto.Marshal(role)
 }
 
 // drawnLease is the number of a lease that the server drew the id for.
@@ -115,6 +140,10 @@ func (d *ids) snapshotRows(file string, data []byte) (rows []string, err error) 
 				if id, drawn := d.drawnLease(bucket, k); drawn {
 					rows = append(rows, fmt.Sprintf("lease/drawn %d", id))
 					return nil
+				}
+				v, err := normalAuth(bucket, v)
+				if err != nil {
+					return err
 				}
 				row := fmt.Sprintf("%s/%q = %q", bucket, k, v)
 				if len(row) > rowLimit {

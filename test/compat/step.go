@@ -84,6 +84,10 @@ const (
 	ownerPrefix = "@owner:"
 )
 
+// newPeer is an address that no step before has named. The id of a new member depends on its address
+// and the second only, so etcd knows one again that was removed a moment ago.
+const newPeer = "@peer"
+
 func sizedValue(offset int) []byte { return []byte(sizePrefix + strconv.Itoa(offset)) }
 
 func ownerKey(slot int) []byte { return []byte(ownerPrefix + strconv.Itoa(slot)) }
