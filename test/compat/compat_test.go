@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The short form, as the ordinary test run has it. The seed changes with every run; a failure
-// prints the one that shows it again.
+// The short form, as the ordinary test run has it, from one seed, so that it says the same every
+// time; the command takes a fresh one.
 func TestBothStoresAnswerTheSame(t *testing.T) {
 	require.NoError(t, compat(context.Background(), options{
-		repo: "../..", here: ".", seed: uint64(time.Now().UnixNano()), sequences: 1000, length: 60,
+		repo: "../..", here: ".", seed: 1, sequences: 1000, length: 60,
 		limit: 25 * time.Second, shrink: 10 * time.Second, quietly: true,
 	}))
 }
