@@ -136,7 +136,7 @@ func (n *Node) applyAlarm(e *raft.Entry, token Token) {
 		n.note(Info, "alarm disarmed", Field{"alarm", req.alarm.Kind.String()},
 			Field{"from", req.alarm.Member.String()})
 	}
-	s.digest = mix(s.digest, uint64(len(s.alarms))<<32|uint64(req.alarm.Kind))
+	n.decide(s.roster())
 	h := n.header()
 	h.Term = e.Term
 	n.answer(token, OK, n.alarmBody(h, affected), e.Index)

@@ -10,6 +10,9 @@
 package kv
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/detcd/detcd/raft"
 )
 
@@ -39,6 +42,7 @@ type asks struct {
 	open      []ask // in order of id
 	nextID    raft.ReadID
 	remote    []remoteAsk // in order of token
+	newest    []remoteAsk // the newest of each member
 	nextToken Token
 }
 
@@ -130,11 +134,8 @@ func (n *Node) receiveAsk(m *raft.Message) {
 		n.tellAsker(m.From, m.FromIncarnation, m.Read, ErrTooManyRequests, nil)
 		return
 	}
-	for i := range a.remote {
-		k := &a.remote[i]
-		if k.from == m.From && k.start == m.FromIncarnation && k.id == m.Read {
-			return // a repetition of what is being answered
-		}
+	if a.repeats(m) {
+		return // it is being answered
 	}
 	a.nextToken++
 	token := remoteToken | a.nextToken
@@ -146,6 +147,23 @@ func (n *Node) receiveAsk(m *raft.Message) {
 		return
 	}
 	n.leaderRequest(&r)
+}
+
+// repeats says whether an ask is one of those that are being answered. Members number their asks, so
+// only what is not newer than all before can be.
+func (a *asks) repeats(m *raft.Message) bool {
+	i := slices.IndexFunc(a.newest, func(k remoteAsk) bool { return k.from == m.From })
+	if i < 0 {
+		i = len(a.newest)
+		a.newest = append(a.newest, remoteAsk{from: m.From})
+	}
+	if k := &a.newest[i]; k.start != m.FromIncarnation || k.id < m.Read {
+		k.start, k.id = m.FromIncarnation, m.Read
+		return false
+	}
+	return slices.ContainsFunc(a.remote, func(k remoteAsk) bool {
+		return k.from == m.From && k.start == m.FromIncarnation && k.id == m.Read
+	})
 }
 
 // leaderRequest serves what only a leader can, for its own clients and other members'.
@@ -172,13 +190,25 @@ func (n *Node) conclude(r *Request, code Code, body []byte) {
 // answerRemote sends an answer to the member whose request it was.
 func (n *Node) answerRemote(token Token, code Code, body [][]byte) {
 	a := &n.asks
-	for i := range a.remote {
-		if k := a.remote[i]; k.token == token {
-			a.remote = append(a.remote[:i], a.remote[i+1:]...)
-			n.tellAsker(k.from, k.start, k.id, code, body)
-			return
-		}
+	i, found := slices.BinarySearchFunc(a.remote, token, func(k remoteAsk, token Token) int {
+		return cmp.Compare(k.token, token)
+	})
+	if !found {
+		return
 	}
+	k := a.remote[i]
+	a.remote = without(a.remote, i)
+	n.tellAsker(k.from, k.start, k.id, code, body)
+}
+
+// without is a list without element i. Most are answered in order, so the front costs nothing.
+func without[T any](list []T, i int) []T {
+	var zero T
+	if i == 0 {
+		list[0] = zero
+		return list[1:]
+	}
+	return slices.Delete(list, i, i+1)
 }
 
 func (n *Node) tellAsker(to raft.MemberID, start raft.Incarnation, id raft.ReadID, code Code,
@@ -197,19 +227,15 @@ func (n *Node) receiveTell(m *raft.Message) {
 		return
 	}
 	open := n.asks.open
-	for i := range open {
-		if open[i].id != m.Read {
-			continue
-		}
-		code := Code(m.Hint)
-		if code == ErrNotLeader {
-			return // the retry will find who leads
-		}
-		r := open[i].request
-		n.asks.open = append(open[:i], open[i+1:]...)
-		n.told(&r, code, m.Data)
-		return
+	i, found := slices.BinarySearchFunc(open, m.Read, func(k ask, id raft.ReadID) int {
+		return cmp.Compare(k.id, id)
+	})
+	if !found || Code(m.Hint) == ErrNotLeader {
+		return // it is over, or the retry will find who leads
 	}
+	r := open[i].request
+	n.asks.open = without(open, i)
+	n.told(&r, Code(m.Hint), m.Data)
 }
 
 // told completes a request with what the leader said of it.

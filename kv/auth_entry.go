@@ -150,6 +150,7 @@ func (n *Node) mayApply(e *raft.Entry) (raft.Entry, Code) {
 		return inner, OK
 	}
 	if code := n.alarmsAllow(method, &inner); code != OK {
+		n.decide(uint64(code))
 		return inner, code
 	}
 	switch {

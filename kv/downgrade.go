@@ -131,7 +131,7 @@ func (n *Node) applyDowngrade(e *raft.Entry, token Token) {
 	case downgradeCancel:
 		n.state.downgrade = ""
 	}
-	n.state.digest = mix(n.state.digest, uint64(code)<<8|uint64(len(n.state.downgrade)))
+	n.decide(mix(uint64(code), n.state.roster()))
 	h := n.header()
 	h.Term = e.Term
 	n.answer(token, code, n.downgradeBody(h), e.Index)

@@ -40,6 +40,7 @@ func (n *Node) applyConfig(e *raft.Entry, token Token) {
 	if n.state.config, err = n.state.config.Apply(change); err != nil {
 		panic(fmt.Sprintf("kv: entry %d was committed, but %v", e.Index, err))
 	}
+	n.decide(n.state.roster())
 	n.answerChange(e, &change.Changes[0], token)
 	n.proposals.dirty = n.proposals.unanswered > 0 // the next change may go
 }
@@ -88,6 +89,7 @@ func (n *Node) applyPublish(e *raft.Entry) {
 		return // removed meanwhile
 	}
 	m.Name, m.ClientURLs = sent.Name, sent.ClientURLs
+	n.decide(n.state.roster())
 	if sent.ID == n.cfg.Member {
 		n.note(Info, "published local member to cluster through raft",
 			Field{"local-member-id", n.cfg.Member.String()})
@@ -100,6 +102,7 @@ func (n *Node) applyVersion(e *raft.Entry) {
 		message = "set initial cluster version"
 	}
 	n.state.version = string(e.Data)
+	n.decide(n.state.roster())
 	n.note(Info, message, Field{"cluster-version", n.state.version})
 }
 

@@ -190,7 +190,8 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 	n.tell(raft.Message{Round: shipInstalled})
 	n.receiving = nil
 	n.store, n.state = store, state
-	n.tokens.forgetAll() // which of them are still good is not known
+	n.views.fresh = false // the turn's view, if there is one, is of the engine before
+	n.tokens.forgetAll()  // which of them are still good is not known
 	n.applied, n.appliedTerm = r.index, r.term
 	n.checkpointBytes, n.checkpointApplied, n.compacted = 0, r.index, r.index
 	for _, w := range n.physical {

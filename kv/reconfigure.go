@@ -195,13 +195,14 @@ func (n *Node) vetChanges() {
 func (n *Node) refuseChange(pr *proposal, code Code) {
 	if pr.sent != 0 {
 		void := raft.Change{Kind: raft.UpdateMember, Member: n.cfg.Member}
+		n.proposals.bytes -= int64(len(pr.data))
 		pr.data = raft.EncodeChange(nil, raft.ConfigChange{Changes: []raft.Change{void}})
+		n.proposals.bytes += int64(len(pr.data))
 		pr.refusal = code
 		return
 	}
 	n.answer(pr.token, code, nil, 0)
-	pr.status, pr.data = proposalDone, nil
-	n.proposals.unanswered--
+	n.proposals.close(pr)
 }
 
 func isVoid(c *raft.Change) bool { return c.Kind == raft.UpdateMember && len(c.Context) == 0 }

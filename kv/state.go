@@ -45,6 +45,20 @@ func newReplicated() replicated {
 	return replicated{leases: lease.NewTable(), auth: auth.New()}
 }
 
+// roster is a digest of all that changes seldom: who belongs to the cluster and how, alarms, the
+// versions. Whoever changes any of it makes the whole part of the node's digest.
+func (s *replicated) roster() uint64 {
+	b := raft.EncodeConfig(nil, s.config)
+	for i := range s.members {
+		b = putBytes(b, encodeMember(&s.members[i]))
+	}
+	for _, id := range s.removed {
+		b = binary.LittleEndian.AppendUint64(b, uint64(id))
+	}
+	b = appendAlarms(b, s.alarms)
+	return digestOf(putStrings(b, []string{s.version, s.downgrade}))
+}
+
 // windowAt finds the window of a member, or where it belongs.
 func (s *replicated) windowAt(m raft.MemberID) (i int, found bool) {
 	return slices.BinarySearchFunc(s.windows, m, func(w window, m raft.MemberID) int {

@@ -204,6 +204,10 @@ func (n *Node) resumeWaiting() {
 	}
 }
 
+// maxParkedWatches bounds what watch streams may have waiting for tokens: anybody can make up a token
+// of the future, and each step looks at all that waits.
+const maxParkedWatches = 256
+
 // watchAwaitsToken is awaitsToken for what a watch stream asks. What follows on the same stream
 // waits behind it.
 func (n *Node) watchAwaitsToken(in *WatchInput) bool {
@@ -212,7 +216,7 @@ func (n *Node) watchAwaitsToken(in *WatchInput) bool {
 	behind := slices.ContainsFunc(t.watches, func(w waitingWatch) bool {
 		return w.input.Stream == in.Stream
 	})
-	if index == 0 && !behind || len(t.watches) >= n.cfg.Limits.MaxPending && !behind {
+	if index == 0 && !behind || len(t.watches) >= maxParkedWatches {
 		return false
 	}
 	t.watches = append(t.watches, waitingWatch{input: *in, index: index,

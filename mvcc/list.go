@@ -44,6 +44,7 @@ type Buffers interface {
 type Scratch struct {
 	Buffers Buffers
 
+	lent    bool // something was borrowed since Lent was asked
 	hits    []hit
 	revs    []Rev
 	lengths []uint32
@@ -51,9 +52,18 @@ type Scratch struct {
 	records revlog.Scratch
 }
 
+// Lent says whether anything was borrowed since it was asked last. All pieces of such an answer are
+// the answer's alone; any other answer may consist of what is stored.
+func (s *Scratch) Lent() bool {
+	lent := s.lent
+	s.lent = false
+	return lent
+}
+
 // room returns an empty slice for size bytes of an answer.
 func (s *Scratch) room(size int) []byte {
 	if s.Buffers != nil && size >= lentBytes {
+		s.lent = true
 		return s.Buffers.Take(size)
 	}
 	return make([]byte, 0, size)

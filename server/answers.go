@@ -2,8 +2,8 @@
 // anew each time they would all be cleared and collected, which costs as much as reading what goes
 // into them. So lists borrow their pieces, and a piece goes back when the transport has written it.
 //
-// Only pieces of exactly lentRoom bytes are the pool's. Whoever makes an answer of memory that
-// somebody else may still read must not use a buffer of that capacity.
+// Whether an answer was made of borrowed memory is said by who made it, never guessed: any other
+// answer may refer to stored records, and those are for ever.
 package server
 
 import (
@@ -42,9 +42,10 @@ func (p *answerPool) scratch() *mvcc.Scratch { return p.scratches.Get().(*mvcc.S
 
 func (p *answerPool) giveScratch(s *mvcc.Scratch) { p.scratches.Put(s) }
 
-// buffer hands a piece of an answer to the transport, which frees it once it is written.
-func (p *answerPool) buffer(piece []byte) mem.Buffer {
-	if cap(piece) != lentRoom {
+// lentBuffer hands a piece of an answer that borrowed to the transport, which frees it once it is
+// written.
+func (p *answerPool) lentBuffer(piece []byte) mem.Buffer {
+	if cap(piece) != lentRoom { // too small or too large to be borrowed
 		return mem.SliceBuffer(piece)
 	}
 	return mem.NewBuffer(&piece, (*lentPieces)(p))

@@ -35,8 +35,10 @@ type call struct {
 	turn    int64 // monotonic nanoseconds when the loop took it, for the sweep
 
 	// raw and reply are what the codec reads and writes. raw is owned by the log once handed in.
-	raw      []byte
-	reply    [][]byte
+	raw   []byte
+	reply [][]byte
+	// lent says that reply was made of borrowed memory, which goes back when it is written.
+	lent     bool
 	identity *kv.Identity // goes into the request
 }
 
@@ -58,7 +60,7 @@ func (p *callPool) give(c *call) {
 	}
 	c.fate.Store(undecided)
 	c.answer, c.read, c.granted, c.turn = kv.Answer{}, kv.Read{}, false, 0
-	c.raw, c.reply = nil, nil
+	c.raw, c.reply, c.lent = nil, nil, false
 	c.identity = nil
 	p.pool.Put(c)
 }

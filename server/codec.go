@@ -26,8 +26,12 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	case *call:
 		out := make(mem.BufferSlice, 0, len(m.reply))
 		for _, piece := range m.reply {
-			if len(piece) > 0 {
-				out = append(out, c.answers.buffer(piece))
+			switch {
+			case len(piece) == 0:
+			case m.lent:
+				out = append(out, c.answers.lentBuffer(piece))
+			default:
+				out = append(out, mem.SliceBuffer(piece))
 			}
 		}
 		return out, nil

@@ -23,8 +23,9 @@ import (
 	"github.com/detcd/detcd/kv"
 )
 
-// innerBuffer is the room of the connection in memory, each way.
-const innerBuffer = 256 << 10
+// innerBuffer is the room of a connection in memory, each way. Both are made when it is opened, and
+// a waiting lock has one of its own.
+const innerBuffer = 16 << 10
 
 // inner is the way to ourselves.
 type inner struct {

@@ -262,7 +262,7 @@ func (l *loop) do(ctx context.Context, method kv.Method, c *call) bool {
 		return false
 	}
 	if c.granted {
-		c.answer = l.evaluate(&c.read)
+		l.evaluate(c)
 	}
 	return true
 }
@@ -278,14 +278,13 @@ func (l *loop) send(ctx context.Context, method kv.Method, c *call) bool {
 	return c.wait(ctx)
 }
 
-// evaluate runs a granted read and gives its view back.
-func (l *loop) evaluate(r *kv.Read) kv.Answer {
+// evaluate runs the read that a call was granted and gives its view back.
+func (l *loop) evaluate(c *call) {
 	scratch := l.answers.scratch()
-	a := r.Run(scratch)
+	c.answer, c.lent = c.read.Run(scratch), scratch.Lent()
 	l.answers.giveScratch(scratch)
-	l.reportDamage(&a)
-	l.inbox.viewEnd(r.View)
-	return a
+	l.reportDamage(&c.answer)
+	l.inbox.viewEnd(c.read.View)
 }
 
 // reportDamage tells the node what a read met; it stops then.

@@ -282,6 +282,9 @@ func (p *peers) enter(from origin, conn net.Conn) error {
 	if p.closed {
 		return net.ErrClosed
 	}
+	if _, gone := slices.BinarySearch(p.removed, from.from); gone {
+		return errRemoved // since its welcome
+	}
 	if old := p.incoming[from]; old != nil {
 		_ = old.Close()
 	}

@@ -75,6 +75,7 @@ func (s *service) sendChunks(stream grpc.ServerStream, chunks *kv.RangeStream,
 	for {
 		scratch := s.loop.answers.scratch()
 		a, last := chunks.Next(scratch)
+		out.lent = scratch.Lent()
 		s.loop.answers.giveScratch(scratch)
 		s.loop.reportDamage(&a)
 		if last {

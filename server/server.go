@@ -141,6 +141,9 @@ func (s *Server) listen() error {
 	if s.clients, err = listenAll(s.cfg.ClientListeners, s.cfg.ListenClientURLs); err != nil {
 		return err
 	}
+	if err := limitConnections(s.clients); err != nil {
+		return err
+	}
 	if s.clientWeb, err = listenAll(nil, s.cfg.ListenClientHTTPURLs); err != nil {
 		return err
 	}
@@ -173,8 +176,14 @@ func listen(u *url.URL) (net.Listener, error) {
 		return net.Listen("tcp", u.Host)
 	}
 	name := u.Host + u.Path
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	if c, err := net.Dial("unix", name); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("listen unix %s: address already in use", name)
+	}
+	if info, err := os.Lstat(name); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if err := os.Remove(name); err != nil {
+			return nil, err
+		}
 	}
 	return net.Listen("unix", name)
 }

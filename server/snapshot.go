@@ -41,7 +41,11 @@ func (s *service) snapshot(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	ctx := stream.Context()
-	if err := s.checkMetadata(ctx); err != nil {
+	err := s.checkMetadata(ctx)
+	if err == nil {
+		err = s.statuses[kv.Validate(kv.MethodSnapshot, c.raw, &s.loop.limits)]
+	}
+	if err != nil {
 		s.loop.calls.give(c)
 		return err
 	}

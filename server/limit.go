@@ -1,0 +1,27 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"syscall"
+
+	"golang.org/x/net/netutil"
+)
+
+// reservedFiles are the file descriptors that clients cannot use up: the data files that are kept
+// open, those being made, the peers' connections and the logs. A store that cannot open its own
+// files has to stop, so a flood of connections must not get that far.
+const reservedFiles = 400
+
+// limitConnections bounds how many clients may be connected to each port. More wait to be accepted.
+func limitConnections(listeners []net.Listener) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("server: number of open files: %w", err)
+	}
+	share := (int64(min(limit.Cur, 1<<30)) - reservedFiles) / int64(max(len(listeners), 1))
+	for i, l := range listeners {
+		listeners[i] = netutil.LimitListener(l, int(max(share, 16)))
+	}
+	return nil
+}
