@@ -265,7 +265,7 @@ func (p *pair) check(t *rapid.T) {
 		id := p.anyID(t)
 		want := Seconds(0)
 		if k, ok := p.twin.leases[id]; ok && k.standing != proposed {
-			want = Seconds(max(k.end-p.twin.tenure.Slack-p.now, 0) / nanosPerSecond)
+			want = Seconds(max(k.end-p.twin.tenure.Slack-p.now-1, 0) / nanosPerSecond)
 		}
 		require.Equal(t, want, p.schedule.Left(id, p.now))
 	}

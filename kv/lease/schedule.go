@@ -208,7 +208,8 @@ func (s *Schedule) Left(id ID, now int64) Seconds {
 	if !ok || t.standing == proposed {
 		return 0
 	}
-	return Seconds(max(t.at-s.tenure.Slack-now, 0) / nanosPerSecond)
+	// Some of the second that is under way has passed, though the clock may not show it yet.
+	return Seconds(max(t.at-s.tenure.Slack-now-1, 0) / nanosPerSecond)
 }
 
 // Expire returns up to most leases whose time is over, and takes them for proposed.
