@@ -204,8 +204,8 @@ func (n *Node) resumeWaiting() {
 	}
 }
 
-// maxParkedWatches bounds what watch streams may have waiting for tokens: anybody can make up a token
-// of the future, and each step looks at all that waits.
+// maxParkedWatches bounds what watch streams may have waiting for tokens: anybody can make up a
+// token of the future, and each step looks at all that waits.
 const maxParkedWatches = 256
 
 // watchAwaitsToken is awaitsToken for what a watch stream asks. What follows on the same stream
