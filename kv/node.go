@@ -115,7 +115,7 @@ func DefaultLimits() Limits {
 		LogSegmentBytes:  64 << 20,
 		DataSegmentBytes: 16 << 20,
 		LogMemoryBytes:   4 << 20,
-		CacheBytes:       32 << 20,
+		CacheBytes:       16 << 20,
 		MessageBytes:     1 << 20,
 		InflightBytes:    16 << 20,
 		InflightMessages: 512,

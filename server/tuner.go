@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	roomBytes    = 20 << 20
+	roomBytes    = 12 << 20
 	minGCPercent = 30
 	maxGCPercent = 400
 )
