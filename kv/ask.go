@@ -149,8 +149,8 @@ func (n *Node) receiveAsk(m *raft.Message) {
 	n.leaderRequest(&r)
 }
 
-// repeats says whether an ask is one of those that are being answered. Members number their asks, so
-// only what is not newer than all before can be.
+// repeats says whether an ask is one of those that are being answered. Members number their asks,
+// so only what is not newer than all before can be.
 func (a *asks) repeats(m *raft.Message) bool {
 	i := slices.IndexFunc(a.newest, func(k remoteAsk) bool { return k.from == m.From })
 	if i < 0 {
