@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,7 +15,10 @@ import (
 // A socket file serves as a port does; one that a killed process left behind is in nobody's way.
 func TestClientsComeThroughASocketFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "s")
-	require.NoError(t, os.WriteFile(name, nil, 0o600))
+	left, err := net.Listen("unix", name) // by a process that was killed
+	require.NoError(t, err)
+	left.(*net.UnixListener).SetUnlinkOnClose(false)
+	require.NoError(t, left.Close())
 	urls, err := types.NewURLs([]string{"unix://" + name})
 	require.NoError(t, err)
 	c := startCluster(t, 1, func(cfg *Config) {
@@ -31,6 +35,12 @@ func TestClientsComeThroughASocketFile(t *testing.T) {
 	defer func() { require.NoError(t, cli.Close()) }()
 	_, err = cli.Put(testContext(t), "k", "v")
 	require.NoError(t, err)
+	_, err = listen(&urls[0])
+	require.ErrorContains(t, err, "in use", "somebody listens there")
 	c.servers[0].Stop()
 	require.NoFileExists(t, name)
+	require.NoError(t, os.WriteFile(name, nil, 0o600))
+	_, err = listen(&urls[0])
+	require.Error(t, err, "what is no socket is not removed")
+	require.FileExists(t, name)
 }
