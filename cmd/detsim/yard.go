@@ -163,16 +163,44 @@ func copyFile(from, to string) (err error) {
 
 // plant applies a patch, builds the front end, and takes the patch back.
 func (y *yard) plant(m *mutant) (binary string, err error) {
+	undo, err := y.keep(m)
+	if err != nil {
+		return "", err
+	}
+	// The files are put back as they were: a patch with little context, reversed, may find another
+	// place than its own, and would leave its bug to all that come after.
+	defer func() { err = errors.Join(err, undo()) }()
 	if _, err := output(y.copy, "git", "apply", "--unidiff-zero", m.file); err != nil {
 		return "", fmt.Errorf("the patch does not apply: %w", err)
 	}
-	defer func() {
-		_, undo := output(y.copy, "git", "apply", "--unidiff-zero", "--reverse", m.file)
-		err = errors.Join(err, undo)
-	}()
 	binary = filepath.Join(y.binaries, m.id)
 	_, err = output(y.copy, "go", "build", "-buildvcs=false", "-o", binary, "./cmd/detsim")
 	return binary, err
+}
+
+// keep remembers the files that a patch changes; undo puts them back.
+func (y *yard) keep(m *mutant) (undo func() error, err error) {
+	patch, err := os.ReadFile(m.file)
+	if err != nil {
+		return nil, err
+	}
+	before := map[string][]byte{}
+	for line := range strings.Lines(string(patch)) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "--- a/")
+		if !ok {
+			continue
+		}
+		if before[name], err = os.ReadFile(filepath.Join(y.copy, name)); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		var errs []error
+		for name, content := range before {
+			errs = append(errs, os.WriteFile(filepath.Join(y.copy, name), content, 0o644))
+		}
+		return errors.Join(errs...)
+	}, nil
 }
 
 // output runs a command in a directory; what it complained about becomes the error. The copy is
