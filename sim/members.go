@@ -259,15 +259,19 @@ func (m *member) expelled() {
 	m.life = gone
 }
 
-// forlorn says whether a member was removed before it had any state, and nobody whom it was told
-// about is a member any more: it cannot hear of its removal, and an operator would stop it.
+// forlorn says whether a member was removed, and nobody whom it knows, or was told about before it
+// had any state, is a member any more: it cannot hear of its removal. An operator would stop it.
 func (m *member) forlorn() bool {
 	now := m.world.oracle.membership.now()
-	if m.life != up || !now.wasRemoved(m.id) || m.driver.Node.State().Applied > 0 {
+	if m.life != up || !now.wasRemoved(m.id) {
 		return false
 	}
-	for _, known := range m.config.Members {
-		if !now.wasRemoved(known.ID) {
+	known := m.config.Members
+	if s := m.driver.Node.State(); s.Applied > 0 {
+		known = s.Members
+	}
+	for _, k := range known {
+		if k.ID != m.id && !now.wasRemoved(k.ID) {
 			return false
 		}
 	}
