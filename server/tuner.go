@@ -4,8 +4,10 @@
 // has grown by a fixed share, as Go does, is too often while the heap is small (each request leaves
 // a few kilobytes behind) and too generous when it is large (a gigabyte of data would be given
 // another gigabyte of air). The tuner keeps the room for garbage about constant instead: roomBytes,
-// within limits on both sides. It looks after every collection, because the share that suits a
-// small heap would give a list of many megabytes, just made, several times its size.
+// within limits on both sides, and whatever is left up to floorBytes, because a collection costs
+// most by the thousand stacks of waiting requests that it walks and shrinks, which a small heap
+// would pay for very often. It looks after every collection, because the share that suits a small
+// heap would give a list of many megabytes, just made, several times its size.
 package server
 
 import (
@@ -16,6 +18,7 @@ import (
 
 const (
 	roomBytes    = 12 << 20
+	floorBytes   = 48 << 20
 	minGCPercent = 30
 	maxGCPercent = 400
 )
@@ -79,12 +82,17 @@ func (t *tuner) stop() {
 	<-t.ended
 }
 
-// gcPercent is the growth in percent that leaves roomBytes beside live bytes.
+// gcPercent is the growth in percent that leaves roomBytes beside live bytes, or lets them grow to
+// floorBytes.
 func gcPercent(live uint64) int {
 	if live == 0 {
 		return maxGCPercent
 	}
-	return int(min(max(roomBytes*100/live, minGCPercent), maxGCPercent))
+	room := uint64(roomBytes)
+	if live+room < floorBytes {
+		room = floorBytes - live
+	}
+	return int(min(max(room*100/live, minGCPercent), maxGCPercent))
 }
 
 // differs says whether a change is worth the pause that setting it costs.

@@ -12,8 +12,9 @@ import (
 func TestRoomForGarbageIsAboutConstantWithinLimits(t *testing.T) {
 	require.Equal(t, maxGCPercent, gcPercent(0))
 	require.Equal(t, maxGCPercent, gcPercent(1<<20))
-	require.Equal(t, 100, gcPercent(roomBytes))
-	require.Equal(t, 50, gcPercent(2*roomBytes))
+	require.Equal(t, 100, gcPercent(floorBytes/2))
+	require.Equal(t, 50, gcPercent(floorBytes*2/3), "the floor is reached")
+	require.Equal(t, 31, gcPercent(38<<20), "roomBytes beside it")
 	require.Equal(t, minGCPercent, gcPercent(1<<30))
 }
 
