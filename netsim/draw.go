@@ -13,6 +13,7 @@ const (
 	purposeHoldTime
 	purposeTail
 	purposeEcho
+	purposeAlter
 	purposeDelay // one for each copy, so it comes last
 )
 

@@ -9,8 +9,9 @@
 // is shared between links, so taking one fault out of a plan leaves the fates of the messages on
 // the other links as they were.
 //
-// It does not model connections: a stream that breaks is a number of lost messages here, and
-// messages are never altered without notice (the production transport checksums them).
+// A connection is no more here than what is under way on a link: Sever loses that. Messages are
+// never altered without notice, because the production transport checksums them and gives up a
+// connection that carried an altered one; which ones that happens to is drawn (Alters).
 package netsim
 
 import "math/bits"
@@ -70,22 +71,24 @@ type Rule struct {
 	Delay     int64 // added to every message
 	HoldPPM   uint32
 	HoldDelay int64 // a message held back is late by HoldDelay/8 to HoldDelay
+	AlterPPM  uint32 // some of its bits arrive altered
 }
 
 func (r *Rule) concerns(from, to Endpoint, class Class) bool {
 	return r.From.Has(from) && r.To.Has(to) && (r.Classes == 0 || r.Classes>>class&1 == 1)
 }
 
-// Fate is what will become of one message: the delays of its copies in nanoseconds. No copies means
-// that it is lost.
+// Fate is what will become of one message: the delays of its copies in nanoseconds, and its number
+// on its link. No copies means that it is lost.
 type Fate struct {
+	Number uint64
 	Copies int
 	Delays [2]int64
 }
 
 // Counts says what the network did, for reports.
 type Counts struct {
-	Sent, Delivered, Lost, Duplicated, Held, Cut, Overflowed uint64
+	Sent, Delivered, Lost, Duplicated, Held, Cut, Overflowed, Severed, Altered uint64
 }
 
 // Network is the state of all links: plain data.
@@ -103,8 +106,10 @@ type Network struct {
 
 // link is one direction between two endpoints.
 type link struct {
-	sent     uint64 // messages so far, which number the draws
-	underway int    // copies scheduled and not yet arrived
+	sent      uint64 // messages so far, which number the draws
+	underway  int    // copies scheduled and not yet arrived
+	severed   uint64 // messages up to this number do not arrive any more
+	severedBy uint32 // the fault that did that
 }
 
 // New returns a network of the given endpoints, of which the first members are members. Links
@@ -185,7 +190,7 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 		n.blame(from, to, class, loss)
 		return Fate{}
 	}
-	f := Fate{Copies: 1}
+	f := Fate{Number: l.sent, Copies: 1}
 	if d.chance(purposeDuplicate, duplicatePPM) {
 		f.Copies = 2
 		n.counts.Duplicated++
@@ -225,13 +230,31 @@ func (n *Network) blame(from, to Endpoint, class Class, h harm) {
 	}
 }
 
+// Sever ends the connections between the endpoints of two sets, both ways: what is under way is
+// lost.
+func (n *Network) Sever(fault uint32, some, others Set) {
+	for from := range Endpoint(n.endpoints) {
+		for to := range Endpoint(n.endpoints) {
+			if some.Has(from) && others.Has(to) || others.Has(from) && some.Has(to) {
+				l := n.link(from, to)
+				l.severed, l.severedBy = l.sent, fault
+			}
+		}
+	}
+}
+
 // Arrive says whether a copy that has travelled its time is delivered. It is called exactly once
-// for every copy of every fate.
-func (n *Network) Arrive(from, to Endpoint, class Class) bool {
+// for every copy of every fate, with the number that the fate gave.
+func (n *Network) Arrive(from, to Endpoint, class Class, number uint64) bool {
 	l := n.link(from, to)
 	l.underway--
 	if l.underway < 0 {
 		panic("netsim: more arrivals than messages")
+	}
+	if number <= l.severed {
+		n.counts.Severed++
+		n.feel(l.severedBy)
+		return false
 	}
 	for i := range n.rules {
 		r := &n.rules[i]
@@ -243,6 +266,28 @@ func (n *Network) Arrive(from, to Endpoint, class Class) bool {
 	}
 	n.counts.Delivered++
 	return true
+}
+
+// feel counts a message that a fault changed and that no rule of it need exist for any more.
+func (n *Network) feel(fault uint32) {
+	for len(n.felt) <= int(fault) {
+		n.felt = append(n.felt, 0)
+	}
+	n.felt[fault]++
+}
+
+// Alters says which fault, if any, altered a message that has arrived; 0 is none.
+func (n *Network) Alters(from, to Endpoint, class Class, number uint64) (fault uint32) {
+	d := draws{seed: n.seed, link: uint64(from)<<8 | uint64(to), message: number}
+	for i := range n.rules {
+		r := &n.rules[i]
+		if r.concerns(from, to, class) && d.chance(purposeAlter, r.AlterPPM) {
+			n.counts.Altered++
+			n.felt[r.Fault]++
+			return r.Fault
+		}
+	}
+	return 0
 }
 
 // Passes says whether a message from from to to would be delivered at this moment.

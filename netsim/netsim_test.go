@@ -96,7 +96,7 @@ func TestQueuesAreBounded(t *testing.T) {
 	}
 	require.Zero(t, n.Send(0, 1, 1).Copies)
 	require.EqualValues(t, 1, n.Counts().Overflowed)
-	require.True(t, n.Arrive(0, 1, 1))
+	require.True(t, n.Arrive(0, 1, 1, 1))
 	require.Equal(t, 1, n.Send(0, 1, 1).Copies)
 }
 
@@ -109,9 +109,9 @@ func TestCutsActAtDelivery(t *testing.T) {
 	n.Add(Rule{Fault: 4, From: Of(0), To: Of(1), Cut: true})
 	require.False(t, n.Passes(0, 1))
 	require.True(t, n.Passes(1, 0))
-	require.False(t, n.Arrive(0, 1, 1))
+	require.False(t, n.Arrive(0, 1, 1, 1))
 	n.Remove(4)
-	require.True(t, n.Arrive(0, 1, 1))
+	require.True(t, n.Arrive(0, 1, 1, 1))
 	require.EqualValues(t, 1, n.Felt(4))
 }
 
@@ -190,7 +190,7 @@ func BenchmarkSend(b *testing.B) {
 	for b.Loop() {
 		f := n.Send(0, 1, 1)
 		for range f.Copies {
-			n.Arrive(0, 1, 1)
+			n.Arrive(0, 1, 1, f.Number)
 		}
 	}
 }

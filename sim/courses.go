@@ -29,8 +29,16 @@ func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
 			add(laggard(p, &d))
 		}
 	}
-	if d := newDie(p.Seed, entityEpisode, 2000); d.chance(200_000) {
+	if d, drawn := electionsFail(p); drawn {
 		add(failedElections(p, &d))
+	}
+	if d := newDie(p.Seed, entityEpisode, 2001); d.chance(150_000) {
+		add(swizzle(p, &d))
+	}
+	for n := range uint64(2) {
+		if d := newDie(p.Seed, entityEpisode, 2002+n); d.chance(250_000) {
+			add(usurper(p, &d))
+		}
 	}
 	return all
 }
@@ -70,8 +78,16 @@ func laggard(p *Plan, d *die) []Fault {
 	return course
 }
 
+// electionsFail says whether a plan ends in elections that fail.
+func electionsFail(p *Plan) (die, bool) {
+	d := newDie(p.Seed, entityEpisode, 2000)
+	drawn := d.chance(200_000)
+	return d, drawn
+}
+
 // failedElections cuts the leader off, with what its clients still give it, and loses the votes of
-// the others, until the chaos ends: then logs and terms are ahead of each other.
+// the others, until the chaos ends: then logs and terms are ahead of each other. As many members as
+// can be spared stay away from then on, so that those who are left need one another's votes.
 func failedElections(p *Plan, d *die) []Fault {
 	members := netsim.Set(1)<<p.Members - 1
 	lasts := d.within(4, 12) * p.ElectionNanos()
@@ -85,6 +101,54 @@ func failedElections(p *Plan, d *die) []Fault {
 		At:      cut.At - d.below(second), For: lasts + 2*second,
 	}
 	return []Fault{cut, lost}
+}
+
+// usurper cuts a leader off together with its clients, whose writes fill its log, lets the others
+// elect a new one, and brings the old one back at the moment when the new one falls: a log that is
+// longer and ends in an older term asks for votes. Then, in part of the cases, all lose power, with
+// logs whose ends were overwritten by shorter ones.
+func usurper(p *Plan, d *die) []Fault {
+	members := netsim.Set(1)<<p.Members - 1
+	cut := Fault{
+		Kind: FaultPartition, Target: TargetLeader, Shape: netsim.Isolate, Concerned: members,
+		At: d.within(3*second, p.Chaos-20*second), For: d.within(2, 5) * p.ElectionNanos(),
+	}
+	fall := generateFault(p, d, oneOf(d, FaultCrash, FaultPause, FaultPartition))
+	fall.Target, fall.When, fall.Classes, fall.Ops = TargetLeader, AtOnce, 0, 1
+	if fall.Kind == FaultPartition {
+		fall.Shape, fall.Concerned = netsim.Isolate, members
+	}
+	fall.At = cut.At + cut.For - d.spread(1, 100)*millisecond
+	fall.For = d.within(2, 6) * p.ElectionNanos()
+	course := []Fault{cut, fall}
+	if d.chance(500_000) {
+		dark := generateFault(p, d, FaultPower)
+		dark.Target, dark.Side, dark.When, dark.Ops = TargetSet, members, AtOnce, 1
+		dark.At = cut.At + cut.For + d.spread(1, 4*p.ElectionNanos()/millisecond)*millisecond
+		course = append(course, dark)
+	}
+	return course
+}
+
+// swizzle cuts members off one by one, at least half of them, and lets them back in another order:
+// each return finds a different majority.
+func swizzle(p *Plan, d *die) (course []Fault) {
+	out, back := make([]int, p.Members), make([]int, p.Members)
+	d.rand.Perm(out)
+	d.rand.Perm(back)
+	at := d.within(3*second, p.Chaos-20*second)
+	gap := d.within(p.ElectionNanos()/4, 3*p.ElectionNanos())
+	left := at + int64(p.Members)*gap
+	for i, member := range out[:d.within(int64(p.Members+1)/2, int64(p.Members))] {
+		f := Fault{
+			Kind: FaultPartition, Member: member, Shape: oneOf(d, netsim.Isolate, netsim.Isolate,
+				netsim.IsolateIn, netsim.IsolateOut),
+			Concerned: netsim.Set(1)<<p.Members - 1, At: at + int64(i)*gap,
+		}
+		f.For = left + int64(back[member])*gap - f.At
+		course = append(course, f)
+	}
+	return course
 }
 
 // successions lets one leader after the other fall soon after its election, each with something in

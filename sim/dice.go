@@ -30,6 +30,7 @@ const (
 	entityPassword
 	entityStream
 	entityOperator
+	entityBudget
 )
 
 // die is the keyed stream of one entity.

@@ -83,11 +83,12 @@ func (d *disk) report() {
 	d.member.input(kv.Input{Kind: kv.InputSpace, Free: room})
 }
 
-// armedCrash is a crash that waits for a certain operation.
+// armedCrash is a crash that waits for a certain operation, or a certain message.
 type armedCrash struct {
-	fault  int // index of the fault plus one; 0 is none
-	after  int // operations to go
-	moment Moment
+	fault   int // index of the fault plus one; 0 is none
+	after   int // operations or messages to go
+	moment  Moment
+	classes uint32 // of messages that count; 0: operations do
 	// fatal is the ticket and lane of the operation after which the process dies.
 	fatalSet bool
 	fatal    diskio.Ticket
@@ -110,7 +111,7 @@ func (d *disk) Submit(op diskio.Op) {
 		return
 	}
 	d.operations++
-	if c := &m.crash; c.fault > 0 && !c.fatalSet {
+	if c := &m.crash; c.fault > 0 && c.classes == 0 && !c.fatalSet {
 		if c.after--; c.after <= 0 {
 			switch c.moment {
 			case Before:

@@ -17,6 +17,12 @@ func (m *member) Send(msg raft.Message) {
 	if m.dying {
 		return
 	}
+	if m.crash.counts(msg.Type) {
+		m.dying = true
+		if m.crash.moment == Before {
+			return
+		}
+	}
 	w.oracle.stepped(m)
 	w.oracle.sent(m, &msg)
 	to := w.machineOf(msg.To)
@@ -33,6 +39,15 @@ func (m *member) Send(msg raft.Message) {
 	w.send(eventMessage, to, netsim.Class(sent.Type), letter{
 		message: sent, from: netsim.Endpoint(m.index), to: netsim.Endpoint(to),
 	})
+}
+
+// counts says whether the process dies at a message of this type.
+func (c *armedCrash) counts(t raft.MessageType) bool {
+	if c.fault == 0 || c.classes>>t&1 == 0 {
+		return false
+	}
+	c.after--
+	return c.after <= 0
 }
 
 // onWire returns the message as the receiver will get it: most are copied, because the sender's

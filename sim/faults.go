@@ -13,8 +13,8 @@ import (
 // near it. Which kinds take part at all is drawn per seed (a swarm): a run in which everything
 // happens reaches fewer states than many runs that each leave something out.
 //
-// The budget: members whose stored bytes are damaged, or whose disk lies, may be lost for good, so
-// at most a minority is ever chosen for that. Everything else may hit all members at once.
+// Members whose stored bytes are damaged, or whose disk lies, may be lost for good, so most plans
+// choose at most a minority for that (budget.go). Everything else may hit all members at once.
 
 // faultWeights is how often each kind is drawn where a seed allows it.
 var faultWeights = [numFaultKinds]uint16{
@@ -22,6 +22,7 @@ var faultWeights = [numFaultKinds]uint16{
 	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
 	FaultSyncError: 2, FaultRot: 2, FaultTransfer: 3, FaultDecay: 2, FaultFull: 3,
 	FaultWriteError: 2, FaultReadError: 1, FaultLie: 2, FaultLostWrite: 1,
+	FaultReset: 4, FaultAlter: 2,
 }
 
 // generateFaults fills in the plan's faults, sorted by time.
@@ -33,10 +34,11 @@ func generateFaults(p *Plan) {
 			weights[k] = 0
 		}
 	}
-	if p.Members > p.Founders {
+	_, unruly := electionsFail(p)
+	if p.Members > p.Founders || unruly {
 		for k := range weights {
 			if FaultKind(k).damages() {
-				weights[k] = 0 // which members are a minority changes
+				weights[k] = 0 // which members are a minority changes, or all that can are away
 			}
 		}
 	}
@@ -44,7 +46,7 @@ func generateFaults(p *Plan) {
 		weights[FaultPower] = 1
 	}
 	rotten, absent := lostMembers(p, &d)
-	p.Absent = absent
+	rotten, p.Absent = overdraw(p, &weights, rotten, absent)
 	for episode := range d.within(4, 24) {
 		e := newDie(p.Seed, entityEpisode, uint64(episode))
 		center := e.within(3*second, p.Chaos-2*second)
@@ -115,8 +117,11 @@ func lostMembers(p *Plan, d *die) (rotten []int, absent netsim.Set) {
 	if p.Members > p.Founders {
 		return rotten, 0 // which members are a minority changes
 	}
-	if len(rotten) > 0 && d.chance(350_000) {
-		away := d.within(1, int64(len(rotten)))
+	if _, unruly := electionsFail(p); len(rotten) > 0 && (unruly || d.chance(350_000)) {
+		away := int64(len(rotten))
+		if !unruly {
+			away = d.within(1, away)
+		}
 		for _, m := range rotten[:away] {
 			absent |= netsim.Of(netsim.Endpoint(m))
 		}
@@ -150,6 +155,13 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 		f.Concerned = oneOf(d, members, members|netsim.Set(d.rand.Uint64())&everyone, everyone)
 	case FaultLoss:
 		f.PPM = uint32(d.spread(1000, 900_000))
+		if d.chance(300_000) {
+			f.PPM, f.Classes, f.Aim = million, holdClasses(d), oneOf(d, AimTo, AimFrom)
+		}
+	case FaultReset:
+		f.For = d.spread(1, 300) * millisecond
+	case FaultAlter:
+		f.PPM = uint32(d.spread(100, 200_000))
 	case FaultDuplicate:
 		f.PPM = uint32(d.spread(1000, 500_000))
 		f.Amount = d.spread(1, 10_000) * millisecond
@@ -177,7 +189,8 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 		// The moments right after an election are when a leader knows least.
 		f.When, f.Lag = OnElection, d.below(p.ElectionNanos())
 	}
-	if kind >= FaultLoss && kind <= FaultHold {
+	switch kind {
+	case FaultLoss, FaultDuplicate, FaultDelay, FaultHold, FaultReset, FaultAlter:
 		f.Side, f.Concerned = linkEnds(d, members, everyone)
 	}
 	return f
@@ -234,6 +247,10 @@ func generateCrash(p *Plan, d *die, f *Fault) {
 	f.Ops = int(d.spread(1, 40))
 	f.Moment = oneOf(d, Before, Inside, After)
 	f.For = d.spread(1, 6000) * millisecond
+	if d.chance(250_000) { // at a step of the protocol
+		f.Classes, f.Ops = holdClasses(d), int(d.spread(1, 8))
+		f.Moment = oneOf(d, Before, After)
+	}
 	switch d.below(4) {
 	case 0: // many at once, as when a rack loses power
 		f.Target = TargetSet

@@ -112,6 +112,14 @@ func (m *member) leave() {
 // probe looks whether the cluster has recovered.
 func (w *world) probe() {
 	again := event{at: w.now + 50*millisecond, kind: eventProbe}
+	if !w.quorumLeft() {
+		if w.now-w.heal.since >= excusedAfter {
+			w.excuse()
+			return
+		}
+		w.schedule(again)
+		return
+	}
 	if w.heal.phase == reading || w.heal.phase == readingAgain {
 		if w.now > w.heal.deadline {
 			w.fail(OracleLive, "the final requests are not answered: %s", w.situation())
@@ -330,6 +338,9 @@ func (w *world) nextStep() {
 // adminDone judges the end of one of the world's own requests.
 func (w *world) adminDone(k *call) {
 	if w.heal.phase == chaos || w.heal.phase == settling || w.heal.phase == settlingAgain {
+		return
+	}
+	if !w.quorumLeft() {
 		return
 	}
 	if k.end != callAnswered || k.code != kv.OK {

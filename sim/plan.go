@@ -109,6 +109,8 @@ const (
 	FaultReadError            // reads report errors
 	FaultLie                  // syncs report success and keep nothing
 	FaultLostWrite            // sectors that were synced go on showing their old content
+	FaultReset                // connections break; what was under way on them is lost
+	FaultAlter                // bits of messages change on their way
 	numFaultKinds
 )
 
@@ -116,7 +118,7 @@ const (
 func (k FaultKind) String() string {
 	names := [...]string{"?", "partition", "loss", "duplicate", "delay", "hold", "crash", "power",
 		"pause", "clock", "slow-disk", "stall", "sync-error", "rot", "transfer", "decay",
-		"full-disk", "write-error", "read-error", "lie", "lost-write"}
+		"full-disk", "write-error", "read-error", "lie", "lost-write", "reset", "alter"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -163,6 +165,17 @@ const (
 // String names the moment.
 func (m Moment) String() string { return [...]string{"before", "inside", "after"}[m] }
 
+// Aim turns a disturbance of links into one of a member's conversations, whoever that member is by
+// then: every append response to the leader of this term, every vote that a follower asks for.
+type Aim uint8
+
+// The choices.
+const (
+	AimNone Aim = iota
+	AimTo
+	AimFrom
+)
+
 // Fault is one planned disturbance. Which fields mean something depends on Kind.
 type Fault struct {
 	ID     uint32 // from 1, fixed for the life of the plan
@@ -175,16 +188,19 @@ type Fault struct {
 	When When
 	Lag  int64
 	// Partition and network faults: the shape, one side, the endpoints concerned, and the classes
-	// of message (0: all).
+	// of message (0: all). An aimed fault concerns what goes to, or comes from, its target only.
+	// Crashes with classes count messages of these that leave, instead of disk operations.
 	Shape     netsim.Shape
 	Side      netsim.Set
 	Concerned netsim.Set
 	Classes   uint32
+	Aim       Aim
 	PPM       uint32 // chance of what happens; of a full disk, whether anybody is told
 	// Amount is a delay, a clock's jump, a slow-down, what of the disk stalls, the bytes that are
 	// left on it, or a number of sectors.
 	Amount int64
-	// Crashes: the member dies at its Ops-th disk operation after At, at the given moment.
+	// Crashes: the member dies at its Ops-th disk operation (or message) after At, at the given
+	// moment.
 	Ops    int
 	Moment Moment
 }
@@ -196,10 +212,14 @@ func (f Fault) String() string {
 	switch f.Kind {
 	case FaultPartition:
 		fmt.Fprintf(&b, " %s side %b concerned %b", f.Shape, f.Side, f.Concerned)
-	case FaultLoss, FaultDuplicate, FaultDelay, FaultHold:
-		fmt.Fprintf(&b, " from %b to %b classes %b ppm %d by %s",
-			f.Side, f.Concerned, f.Classes, f.PPM, clockTime(f.Amount))
+	case FaultLoss, FaultDuplicate, FaultDelay, FaultHold, FaultReset, FaultAlter:
+		fmt.Fprintf(&b, " from %b to %b aim %d classes %b ppm %d by %s",
+			f.Side, f.Concerned, f.Aim, f.Classes, f.PPM, clockTime(f.Amount))
 	case FaultCrash, FaultPower:
+		if f.Classes > 0 {
+			fmt.Fprintf(&b, " %s message %d of classes %b", f.Moment, f.Ops, f.Classes)
+			break
+		}
 		fmt.Fprintf(&b, " %s operation %d", f.Moment, f.Ops)
 	case FaultClock, FaultSlowDisk, FaultStall, FaultFull:
 		fmt.Fprintf(&b, " by %d", f.Amount)

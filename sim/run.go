@@ -52,6 +52,7 @@ type Counts struct {
 	Recovery                                          int64 // longest time to recover, nanoseconds
 	Virtual                                           int64 // length of the run, nanoseconds
 	Undecided                                         uint64
+	Unreadable                                        uint64 // altered messages that do not decode
 	WatchResponses, WatchEvents, BrokenStreams        uint64
 	Passwords                                         uint64
 	Injected, Felt                                    [numFaultKinds]uint64
@@ -61,6 +62,7 @@ type Counts struct {
 type Result struct {
 	Seed    uint64
 	Failure *Failure // nil if no oracle objected
+	Verdict Verdict
 	Hash    uint64   // of the whole trace
 	Counts  Counts
 	// Checkpoints are the trace's hashes every 4096 events, Window the events asked for.
@@ -86,7 +88,8 @@ func RunPlan(plan *Plan, options Options) Result {
 	}
 	w.tally()
 	return Result{
-		Seed: plan.Seed, Failure: w.failure, Hash: w.trace.hash, Counts: w.counts,
+		Seed: plan.Seed, Failure: w.failure, Verdict: w.verdict, Hash: w.trace.hash,
+		Counts: w.counts,
 		Checkpoints: w.trace.checkpoints, Window: w.trace.window,
 	}
 }

@@ -42,8 +42,10 @@ func (w *world) beginFault(i int) {
 	s.members = w.resolve(f)
 	w.trace.add(uint64(s.members))
 	switch f.Kind {
-	case FaultPartition, FaultLoss, FaultDuplicate, FaultDelay, FaultHold:
+	case FaultPartition, FaultLoss, FaultDuplicate, FaultDelay, FaultHold, FaultAlter:
 		w.disturb(f, s)
+	case FaultReset:
+		w.reset(f, s)
 	case FaultTransfer:
 		w.admin().transfer(s.members)
 		s.felt++
@@ -99,17 +101,25 @@ func (w *world) disturb(f *Fault, s *faultState) {
 		return
 	}
 	r := netsim.Rule{Fault: f.ID, From: f.Side, To: f.Concerned, Classes: f.Classes}
+	members := netsim.Set(1)<<w.plan.Members - 1
+	switch f.Aim {
+	case AimTo:
+		r.From, r.To = members, s.members
+	case AimFrom:
+		r.From, r.To = s.members, members
+	}
 	switch f.Kind {
 	case FaultLoss:
 		r.LossPPM = f.PPM
 	case FaultDuplicate:
-		members := netsim.Set(1)<<w.plan.Members - 1
 		r.DuplicatePPM, r.From, r.To = f.PPM, r.From&members, r.To&members
 		r.EchoDelay = f.Amount
 	case FaultDelay:
 		r.Delay = f.Amount
 	case FaultHold:
 		r.HoldPPM, r.HoldDelay = f.PPM, f.Amount
+	case FaultAlter:
+		r.AlterPPM, r.From, r.To = f.PPM, r.From&members, r.To&members
 	}
 	w.net.Add(r)
 }
@@ -127,7 +137,7 @@ func (m *member) strike(i int, f *Fault, s *faultState) {
 	switch f.Kind {
 	case FaultCrash, FaultPower:
 		if m.life == up {
-			m.crash = armedCrash{fault: i + 1, after: f.Ops, moment: f.Moment}
+			m.crash = armedCrash{fault: i + 1, after: f.Ops, moment: f.Moment, classes: f.Classes}
 		}
 	case FaultPause:
 		m.pauses++

@@ -41,6 +41,7 @@ type pipe struct {
 type watchLetter struct {
 	conn     uint32
 	sequence uint64
+	number   uint64 // of the message on its link
 	request  []byte // up: a WatchRequest; nil acknowledges a response
 	response []byte // down: a WatchResponse
 }
@@ -110,6 +111,7 @@ func (w *world) sendWatch(c *watchConn, kind eventKind, from, to netsim.Endpoint
 	if fate.Copies == 0 {
 		w.breakConn(c)
 	}
+	l.number = fate.Number
 	for i := range fate.Copies {
 		w.schedule(event{at: w.now + fate.Delays[i], kind: kind, slot: w.watchLetters.put(l)})
 	}
@@ -122,7 +124,7 @@ func (w *world) arriveWatch(e *event) {
 	client, member := w.watchEndpoint(c.client), netsim.Endpoint(c.member)
 	w.trace.add(uint64(l.conn)<<32 | l.sequence)
 	if e.kind == eventWatchUp {
-		if !w.net.Arrive(client, member, 0) {
+		if !w.net.Arrive(client, member, 0, l.number) {
 			w.breakConn(c)
 			return
 		}
@@ -132,7 +134,7 @@ func (w *world) arriveWatch(e *event) {
 		return
 	}
 	w.trace.addBytes(l.response)
-	if !w.net.Arrive(member, client, 0) {
+	if !w.net.Arrive(member, client, 0, l.number) {
 		w.breakConn(c)
 		return
 	}

@@ -36,6 +36,7 @@ type world struct {
 	// troubled is until when the cluster is disturbed by more than a stalled log.
 	troubled int64
 	failure  *Failure
+	verdict  Verdict
 	done     bool
 	// passwords are with the edge of a member.
 	passwords     slab[hashingPassword]
@@ -46,6 +47,7 @@ type world struct {
 type letter struct {
 	message  *raft.Message // between members
 	from, to netsim.Endpoint
+	number   uint64 // of the message on its link
 	call     uint64 // client traffic: the call's number
 	answer   *reply // from a member to a client
 }
@@ -202,6 +204,7 @@ func (w *world) dispatch(e *event) {
 // send gives a letter to the network and schedules its copies.
 func (w *world) send(kind eventKind, node int, class netsim.Class, l letter) {
 	fate := w.net.Send(l.from, l.to, class)
+	l.number = fate.Number
 	for i := range fate.Copies {
 		copied := l
 		if i > 0 && l.message != nil {
@@ -224,15 +227,21 @@ func (w *world) arriveMessage(e *event) {
 	l := w.letters.take(e.slot)
 	w.trace.add(uint64(l.message.Type)<<32 | uint64(l.from))
 	w.trace.add(uint64(l.message.Term)<<32 ^ uint64(l.message.Index))
-	if w.net.Arrive(l.from, l.to, netsim.Class(l.message.Type)) {
-		w.members[e.node].receive(l.message)
+	class := netsim.Class(l.message.Type)
+	if !w.net.Arrive(l.from, l.to, class, l.number) {
+		return
 	}
+	if fault := w.net.Alters(l.from, l.to, class, l.number); fault > 0 {
+		w.altered(fault, &l)
+		return
+	}
+	w.members[e.node].receive(l.message)
 }
 
 func (w *world) arriveRequest(e *event) {
 	l := w.letters.take(e.slot)
 	w.trace.add(l.call)
-	if w.net.Arrive(l.from, l.to, 0) {
+	if w.net.Arrive(l.from, l.to, 0, l.number) {
 		w.members[e.node].accept(w.calls[l.call-1], l.from)
 	}
 }
@@ -241,7 +250,7 @@ func (w *world) arriveResponse(e *event) {
 	l := w.letters.take(e.slot)
 	w.trace.add(l.call<<8 | uint64(l.answer.code))
 	w.trace.addBytes(l.answer.body)
-	if w.net.Arrive(l.from, l.to, 0) {
+	if w.net.Arrive(l.from, l.to, 0, l.number) {
 		w.clients[e.node].answered(w.calls[l.call-1], l.answer)
 	}
 }

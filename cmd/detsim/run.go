@@ -45,6 +45,7 @@ func runCommand() *cobra.Command {
 type verdict struct {
 	Seed    uint64     `json:"seed"`
 	Hash    string     `json:"hash"`
+	Budget  string     `json:"budget"`
 	Oracle  sim.Oracle `json:"oracle,omitempty"`
 	Message string     `json:"message,omitempty"`
 	At      int64      `json:"at,omitempty"`
@@ -116,7 +117,8 @@ func hunt(from, seeds uint64, jobs int, keepGoing bool) <-chan outcome {
 
 func printJSON(r outcome) error {
 	v := verdict{
-		Seed: r.Seed, Hash: fmt.Sprintf("%016x", r.Hash), Millis: r.took.Milliseconds(),
+		Seed: r.Seed, Hash: fmt.Sprintf("%016x", r.Hash), Budget: r.Verdict.String(),
+		Millis: r.took.Milliseconds(),
 		Counts: r.Counts,
 	}
 	if f := r.Failure; f != nil {

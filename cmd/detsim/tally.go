@@ -14,6 +14,7 @@ type tally struct {
 	seeds        uint64
 	begin, shown time.Time
 	done, failed uint64
+	verdicts     [sim.NumVerdicts]uint64 // of runs that did not fail
 	total        sim.Counts
 	virtual      int64
 	oracles      map[sim.Oracle]int
@@ -32,6 +33,8 @@ func (t *tally) add(r outcome) {
 	if r.Failure != nil {
 		t.failed++
 		t.oracles[r.Failure.Oracle]++
+	} else {
+		t.verdicts[r.Verdict]++
 	}
 	c := &r.Counts
 	t.virtual += c.Virtual
@@ -94,6 +97,10 @@ func (t *tally) report() {
 	if t.done == 0 {
 		return
 	}
+	for v, n := range t.verdicts {
+		fmt.Printf("  %s %d", sim.Verdict(v), n)
+	}
+	fmt.Println()
 	fmt.Printf("per seed (median): %ds virtual, %d calls, %d faults felt\n",
 		median(t.length)/int64(time.Second), median(t.calls), median(t.felt))
 	c := &t.total
