@@ -70,7 +70,7 @@ type Rule struct {
 	EchoDelay int64
 	Delay     int64 // added to every message
 	HoldPPM   uint32
-	HoldDelay int64 // a message held back is late by HoldDelay/8 to HoldDelay
+	HoldDelay int64  // a message held back is late by HoldDelay/8 to HoldDelay
 	AlterPPM  uint32 // some of its bits arrive altered
 }
 

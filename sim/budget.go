@@ -21,9 +21,9 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Inside Verdict = iota // a quorum was whole: safe and live
-	Edge                  // no quorum, but all that was committed is on a whole member's disk: safe
-	Beyond                // something committed is on no whole member's disk: still no wrong answer
+	WithinBudget Verdict = iota // a quorum was whole: safe and live
+	AtEdge                      // no quorum, but all that was committed is on a whole member's disk: safe
+	BeyondBudget                // something committed is on no whole member's disk: still no wrong answer
 	NumVerdicts
 )
 
@@ -58,12 +58,12 @@ func (w *world) quorumLeft() bool {
 
 // excuse ends a run whose members have lost too much to go on.
 func (w *world) excuse() {
-	w.verdict = Beyond
+	w.budget = BeyondBudget
 	last := w.oracle.commit.last()
 	term := w.oracle.commit.termAt(last)
 	for i, m := range w.members {
 		if m.life != gone && w.oracle.ledger.members[i].durable.holds(last, term) {
-			w.verdict = Edge
+			w.budget = AtEdge
 		}
 	}
 	w.done = true

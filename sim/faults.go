@@ -20,8 +20,8 @@ import (
 var faultWeights = [numFaultKinds]uint16{
 	FaultPartition: 10, FaultLoss: 3, FaultDuplicate: 2, FaultDelay: 3, FaultHold: 6,
 	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
-	FaultSyncError: 2, FaultRot: 2, FaultTransfer: 3, FaultDecay: 2, FaultFull: 3,
-	FaultWriteError: 2, FaultReadError: 1, FaultLie: 2, FaultLostWrite: 1,
+	FaultSyncError: 2, FaultRot: 4, FaultTransfer: 3, FaultDecay: 4, FaultFull: 3,
+	FaultWriteError: 2, FaultReadError: 2, FaultLie: 3, FaultLostWrite: 2,
 	FaultReset: 4, FaultAlter: 2,
 }
 

@@ -63,7 +63,7 @@ type Result struct {
 	Seed    uint64
 	Failure *Failure // nil if no oracle objected
 	Verdict Verdict
-	Hash    uint64   // of the whole trace
+	Hash    uint64 // of the whole trace
 	Counts  Counts
 	// Checkpoints are the trace's hashes every 4096 events, Window the events asked for.
 	Checkpoints []uint64
@@ -88,8 +88,8 @@ func RunPlan(plan *Plan, options Options) Result {
 	}
 	w.tally()
 	return Result{
-		Seed: plan.Seed, Failure: w.failure, Verdict: w.verdict, Hash: w.trace.hash,
-		Counts: w.counts,
+		Seed: plan.Seed, Failure: w.failure, Verdict: w.budget, Hash: w.trace.hash,
+		Counts:      w.counts,
 		Checkpoints: w.trace.checkpoints, Window: w.trace.window,
 	}
 }

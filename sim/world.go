@@ -36,7 +36,7 @@ type world struct {
 	// troubled is until when the cluster is disturbed by more than a stalled log.
 	troubled int64
 	failure  *Failure
-	verdict  Verdict
+	budget   Verdict
 	done     bool
 	// passwords are with the edge of a member.
 	passwords     slab[hashingPassword]
