@@ -7,7 +7,7 @@ import (
 
 // checkTime bounds one search of a checker, in nanoseconds of real time. It is far beyond what a
 // search takes once lost answers are settled; a search that needs it all has failed.
-const checkTime = 10_000_000_000
+const checkTime = 60_000_000_000
 
 // history is what the clients saw, with what the world knows about lost answers.
 func (w *world) history() ([]linearizability.Operation, []linearizability.Commit) {
