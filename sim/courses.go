@@ -111,7 +111,8 @@ func usurper(p *Plan, d *die) []Fault {
 	members := netsim.Set(1)<<p.Members - 1
 	cut := Fault{
 		Kind: FaultPartition, Target: TargetLeader, Shape: netsim.Isolate, Concerned: members,
-		At: d.within(3*second, p.Chaos-20*second), For: d.within(2, 5) * p.ElectionNanos(),
+		At:  d.within(3*second, p.Chaos-20*second),
+		For: d.within(p.ElectionNanos(), 3*p.ElectionNanos()),
 	}
 	fall := generateFault(p, d, oneOf(d, FaultCrash, FaultPause, FaultPartition))
 	fall.Target, fall.When, fall.Classes, fall.Ops = TargetLeader, AtOnce, 0, 1

@@ -25,6 +25,15 @@ type disk struct {
 	// failureSeen says that the process has been told of a failed sync.
 	failureSeen bool
 	operations  uint64 // submitted
+	// recent are the latest writes to the log, by their number modulo the length.
+	recent [16]extent
+	logged uint64 // writes to the log so far
+}
+
+// extent is where a write went.
+type extent struct {
+	file           string
+	offset, length int64
 }
 
 // holding says whether a lane waits for the end of a stall.
@@ -97,11 +106,24 @@ type armedCrash struct {
 
 func newDisk(m *member) disk {
 	seed := keyed.Hash(m.world.plan.Seed, 0xd15c, uint64(m.index))
-	sector := 512
+	return disk{Disk: simdisk.New(simdisk.Options{Seed: seed, Sector: m.sector()}), member: m}
+}
+
+// sector is the size of a sector of the member's disk.
+func (m *member) sector() int {
 	if m.index%3 == 2 {
-		sector = 4096
+		return 4096
 	}
-	return disk{Disk: simdisk.New(simdisk.Options{Seed: seed, Sector: sector}), member: m}
+	return 512
+}
+
+// strikeRecent damages what one of the latest writes to the log has left, which checkpoints do not
+// cover yet: there the difference between damage and a torn end decides.
+func (d *disk) strikeRecent(kind simdisk.FaultKind, draw *die) bool {
+	e := d.recent[draw.below(int64(min(d.logged, uint64(len(d.recent)))))]
+	at := e.offset + draw.below(e.length)
+	_, ok := d.StrikeSector(kind, e.file, at/int64(d.member.sector()), draw.rand.Uint64())
+	return ok
 }
 
 // Submit implements diskio.Disk. A planned crash may fall on the operation.
@@ -125,6 +147,10 @@ func (d *disk) Submit(op diskio.Op) {
 		}
 	}
 	m.world.oracle.ledger.submitted(m, &op)
+	if op.Kind == diskio.Write && op.Offset > 0 && isLogFile(op.File) {
+		d.recent[d.logged%uint64(len(d.recent))] = extent{op.File, op.Offset, int64(len(op.Data))}
+		d.logged++
+	}
 	d.Disk.Submit(op)
 	d.begin(op.Lane)
 }

@@ -76,6 +76,12 @@ func generateFaults(p *Plan) {
 			}
 		}
 	}
+	if kind := oneOf(&d, FaultRot, FaultDecay); len(rotten) > 0 && weights[kind] > 0 &&
+		d.chance(500_000) {
+		f := generateFault(p, &d, kind)
+		f.Target, f.Member, f.At = TargetMember, rotten[0], d.within(3*second, p.Chaos-second)
+		p.Faults = append(p.Faults, f)
+	}
 	p.Faults = append(p.Faults, generateCourses(p, &weights)...)
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int {
 		switch {

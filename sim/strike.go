@@ -308,6 +308,11 @@ func (m *member) spoil(i int, f *Fault, s *faultState) {
 	within := oneOf(&d, "log/", "log/", "data/", "")
 	kind := oneOf(&d, simdisk.BitRot, simdisk.BitRot, simdisk.LatentSector, simdisk.ZeroedSector,
 		simdisk.Misdirected)
+	if d.chance(400_000) && m.disk.strikeRecent(kind, &d) {
+		m.damaged = true
+		s.felt++
+		return
+	}
 	for range f.Amount {
 		if _, ok := m.disk.Strike(kind, within, d.rand.Uint64()); ok {
 			m.damaged = true
