@@ -179,15 +179,21 @@ func (c *client) issue() {
 	c.ask(r, c.member, c.script.Timeout)
 }
 
-// ask sends a request as a new call.
+// ask sends a request as a new call, and waits for its end.
 func (c *client) ask(r request, member int, timeout int64) *call {
+	k := c.send(r, member, timeout)
+	c.pending = k
+	return k
+}
+
+// send sends a request as a new call that nobody waits for.
+func (c *client) send(r request, member int, timeout int64) *call {
 	w := c.world
 	k := &call{number: uint64(len(w.calls) + 1), client: c.index, request: r, sent: w.now}
 	k.request.raw = appendMark(r.raw, k.number)
 	w.calls = append(w.calls, k)
 	c.identify(k)
 	w.counts.Calls++
-	c.pending = k
 	w.trace.add(k.number)
 	w.trace.addBytes(k.request.raw)
 	c.attempt(k, member)
@@ -318,7 +324,10 @@ func (k *call) decode(body []byte) error {
 func (c *client) finish(k *call, end callEnd) {
 	w := c.world
 	k.end, k.ended = end, w.now
-	c.pending = nil
+	waited := c.pending == k
+	if waited {
+		c.pending = nil
+	}
 	c.finished++
 	c.noticeStanding(k)
 	if end == callLost {
@@ -338,7 +347,7 @@ func (c *client) finish(k *call, end callEnd) {
 		w.adminDone(k)
 		return
 	}
-	if w.heal.phase == chaos && c.admin != asOperator {
+	if waited && w.heal.phase == chaos && c.admin != asOperator {
 		think := c.script.Think/2 + int64(c.die.rand.Exp(uint64(c.script.Think/2)))
 		if c.die.chance(10_000) {
 			think += c.die.spread(100, 5000) * millisecond // a lull

@@ -103,7 +103,7 @@ func failedElections(p *Plan, d *die) []Fault {
 	return []Fault{cut, lost}
 }
 
-// usurper cuts a leader off together with its clients, whose writes fill its log, lets the others
+// usurper cuts a leader off together with a client whose writes fill its log, lets the others
 // elect a new one, and brings the old one back at the moment when the new one falls: a log that is
 // longer and ends in an older term asks for votes. Then, in part of the cases, all lose power, with
 // logs whose ends were overwritten by shorter ones.
@@ -114,6 +114,9 @@ func usurper(p *Plan, d *die) []Fault {
 		At:  d.within(3*second, p.Chaos-20*second),
 		For: d.within(p.ElectionNanos(), 3*p.ElectionNanos()),
 	}
+	burst := generateFault(p, d, FaultBurst)
+	burst.Target, burst.When = TargetLeader, AtOnce
+	burst.At = cut.At + d.below(p.ElectionNanos()/2)
 	fall := generateFault(p, d, oneOf(d, FaultCrash, FaultPause, FaultPartition))
 	fall.Target, fall.When, fall.Classes, fall.Ops = TargetLeader, AtOnce, 0, 1
 	if fall.Kind == FaultPartition {
@@ -121,7 +124,7 @@ func usurper(p *Plan, d *die) []Fault {
 	}
 	fall.At = cut.At + cut.For - d.spread(1, 100)*millisecond
 	fall.For = d.within(2, 6) * p.ElectionNanos()
-	course := []Fault{cut, fall}
+	course := []Fault{cut, burst, fall}
 	if d.chance(500_000) {
 		dark := generateFault(p, d, FaultPower)
 		dark.Target, dark.Side, dark.When, dark.Ops = TargetSet, members, AtOnce, 1

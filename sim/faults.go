@@ -22,7 +22,7 @@ var faultWeights = [numFaultKinds]uint16{
 	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
 	FaultSyncError: 2, FaultRot: 4, FaultTransfer: 3, FaultDecay: 4, FaultFull: 3,
 	FaultWriteError: 2, FaultReadError: 2, FaultLie: 3, FaultLostWrite: 2,
-	FaultReset: 4, FaultAlter: 2,
+	FaultReset: 4, FaultAlter: 2, FaultBurst: 3,
 }
 
 // generateFaults fills in the plan's faults, sorted by time.
@@ -76,8 +76,7 @@ func generateFaults(p *Plan) {
 			}
 		}
 	}
-	if kind := oneOf(&d, FaultRot, FaultDecay); len(rotten) > 0 && weights[kind] > 0 &&
-		d.chance(500_000) {
+	if kind := oneOf(&d, FaultRot, FaultDecay); len(rotten) > 0 && weights[kind] > 0 {
 		f := generateFault(p, &d, kind)
 		f.Target, f.Member, f.At = TargetMember, rotten[0], d.within(3*second, p.Chaos-second)
 		p.Faults = append(p.Faults, f)
@@ -184,6 +183,8 @@ func generateFault(p *Plan, d *die, kind FaultKind) Fault {
 		}
 	case FaultCrash, FaultPower:
 		generateCrash(p, d, &f)
+	case FaultBurst:
+		f.Ops, f.Amount = int(d.below(int64(len(p.Scripts)))), d.spread(4, 64)
 	case FaultPause:
 		f.For = d.spread(p.TickNanos, 10*p.ElectionNanos())
 	case FaultClock:

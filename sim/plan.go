@@ -111,6 +111,7 @@ const (
 	FaultLostWrite            // sectors that were synced go on showing their old content
 	FaultReset                // connections break; what was under way on them is lost
 	FaultAlter                // bits of messages change on their way
+	FaultBurst                // a client sends many writes at once
 	numFaultKinds
 )
 
@@ -118,7 +119,8 @@ const (
 func (k FaultKind) String() string {
 	names := [...]string{"?", "partition", "loss", "duplicate", "delay", "hold", "crash", "power",
 		"pause", "clock", "slow-disk", "stall", "sync-error", "rot", "transfer", "decay",
-		"full-disk", "write-error", "read-error", "lie", "lost-write", "reset", "alter"}
+		"full-disk", "write-error", "read-error", "lie", "lost-write", "reset", "alter",
+		"burst"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -197,10 +199,10 @@ type Fault struct {
 	Aim       Aim
 	PPM       uint32 // chance of what happens; of a full disk, whether anybody is told
 	// Amount is a delay, a clock's jump, a slow-down, what of the disk stalls, the bytes that are
-	// left on it, or a number of sectors.
+	// left on it, or a number of sectors or of requests.
 	Amount int64
 	// Crashes: the member dies at its Ops-th disk operation (or message) after At, at the given
-	// moment.
+	// moment. Bursts: the number of the client.
 	Ops    int
 	Moment Moment
 }
@@ -221,6 +223,8 @@ func (f Fault) String() string {
 			break
 		}
 		fmt.Fprintf(&b, " %s operation %d", f.Moment, f.Ops)
+	case FaultBurst:
+		fmt.Fprintf(&b, " of %d by client %d", f.Amount, f.Ops)
 	case FaultClock, FaultSlowDisk, FaultStall, FaultFull:
 		fmt.Fprintf(&b, " by %d", f.Amount)
 	}

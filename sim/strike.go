@@ -46,6 +46,8 @@ func (w *world) beginFault(i int) {
 		w.disturb(f, s)
 	case FaultReset:
 		w.reset(f, s)
+	case FaultBurst:
+		w.burst(f, s)
 	case FaultTransfer:
 		w.admin().transfer(s.members)
 		s.felt++
