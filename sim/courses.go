@@ -36,8 +36,8 @@ func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
 		add(swizzle(p, &d))
 	}
 	for n := range uint64(2) {
-		if d := newDie(p.Seed, entityEpisode, 2002+n); d.chance(250_000) {
-			add(usurper(p, &d))
+		if d := newDie(p.Seed, entityEpisode, 2002+n); d.chance(350_000) {
+			all = append(all, usurper(p, &d)...) // whatever kinds the seed leaves out
 		}
 	}
 	return all
@@ -112,10 +112,10 @@ func usurper(p *Plan, d *die) []Fault {
 	cut := Fault{
 		Kind: FaultPartition, Target: TargetLeader, Shape: netsim.Isolate, Concerned: members,
 		At:  d.within(3*second, p.Chaos-20*second),
-		For: d.within(p.ElectionNanos(), 3*p.ElectionNanos()),
+		For: d.within(2*p.ElectionNanos(), 4*p.ElectionNanos()),
 	}
 	burst := generateFault(p, d, FaultBurst)
-	burst.Target, burst.When = TargetLeader, AtOnce
+	burst.Target, burst.When, burst.Amount = TargetLeader, AtOnce, d.within(20, 128)
 	burst.At = cut.At + d.below(p.ElectionNanos()/2)
 	fall := generateFault(p, d, oneOf(d, FaultCrash, FaultPause, FaultPartition))
 	fall.Target, fall.When, fall.Classes, fall.Ops = TargetLeader, AtOnce, 0, 1
