@@ -12,8 +12,8 @@ import (
 // that it may stop, and must: no answer may ever be wrong, which every oracle goes on watching. A
 // run that ends so is excused and counted apart, and never called a pass.
 //
-// Damage that no member can notice by itself (a disk that lied) is kept to a minority in every plan,
-// because with more of it acknowledged entries vanish without anybody's mistake. Damage that
+// Damage that no member can notice by itself (a disk that lied, was replaced, or is an old image
+// of itself) is kept to a minority in every plan, because with more of it acknowledged entries vanish without anybody's mistake. Damage that
 // checksums show may, in a part of the plans, hit everybody.
 
 // Verdict says within which budget a run has ended.
@@ -22,8 +22,8 @@ type Verdict uint8
 // The verdicts.
 const (
 	WithinBudget Verdict = iota // a quorum was whole: safe and live
-	AtEdge                      // no quorum, but all that was committed is on a whole member's disk: safe
-	BeyondBudget                // something committed is on no whole member's disk: still no wrong answer
+	AtEdge                      // no quorum, but some whole member has all that was committed
+	BeyondBudget                // nobody whole has: still no wrong answer
 	NumVerdicts
 )
 
@@ -77,6 +77,7 @@ func overdraw(p *Plan, weights *[numFaultKinds]uint16, rotten []int, absent nets
 		return rotten, absent
 	}
 	weights[FaultLie], weights[FaultLostWrite] = 0, 0
+	weights[FaultWipe], weights[FaultOldImage] = 0, 0
 	weights[FaultRot], weights[FaultDecay] = 12, 12
 	all := make([]int, p.Members)
 	d.rand.Perm(all)

@@ -104,9 +104,11 @@ type armedCrash struct {
 	lane     diskio.Lane
 }
 
-func newDisk(m *member) disk {
+func newDisk(m *member) disk { return disk{Disk: simdisk.New(m.diskOptions()), member: m} }
+
+func (m *member) diskOptions() simdisk.Options {
 	seed := keyed.Hash(m.world.plan.Seed, 0xd15c, uint64(m.index))
-	return disk{Disk: simdisk.New(simdisk.Options{Seed: seed, Sector: m.sector()}), member: m}
+	return simdisk.Options{Seed: seed, Sector: m.sector()}
 }
 
 // sector is the size of a sector of the member's disk.

@@ -112,6 +112,8 @@ const (
 	FaultReset                // connections break; what was under way on them is lost
 	FaultAlter                // bits of messages change on their way
 	FaultBurst                // a client sends many writes at once
+	FaultWipe                 // the disk is replaced by an empty one
+	FaultOldImage             // the disk becomes again what it was a while ago
 	numFaultKinds
 )
 
@@ -120,7 +122,7 @@ func (k FaultKind) String() string {
 	names := [...]string{"?", "partition", "loss", "duplicate", "delay", "hold", "crash", "power",
 		"pause", "clock", "slow-disk", "stall", "sync-error", "rot", "transfer", "decay",
 		"full-disk", "write-error", "read-error", "lie", "lost-write", "reset", "alter",
-		"burst"}
+		"burst", "wipe", "old-image"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -15,6 +15,9 @@ type faultState struct {
 	held           holding // it waits, or waited, for an election
 	// before counts what like faults of the disk had done when it began.
 	before uint64
+	// image is the disk as it was then, and imageRun the process that used it.
+	image    *simdisk.Disk
+	imageRun uint32
 }
 
 // activity says whether a fault is in force.
@@ -169,6 +172,11 @@ func (m *member) strike(i int, f *Fault, s *faultState) {
 		m.scheduleRestart(m.world.now + f.For)
 	case FaultDecay:
 		m.spoil(i, f, s)
+	case FaultWipe:
+		m.replaceDisk(simdisk.New(m.diskOptions()), s)
+		m.scheduleRestart(m.world.now + f.For)
+	case FaultOldImage:
+		s.image, s.imageRun = m.disk.Disk.Clone(), m.run
 	case FaultWriteError:
 		m.disk.Arm(simdisk.WriteFails, syncScopes[f.Amount])
 		m.failing++
@@ -219,6 +227,8 @@ func (m *member) relieve(i int, f *Fault) {
 		m.disk.fill(plenty, aloud)
 	case FaultReadError, FaultLie, FaultLostWrite:
 		m.disk.SetRate(unreliable[f.Kind], 0)
+	case FaultOldImage:
+		m.restore(&m.world.faults[i])
 	}
 }
 
