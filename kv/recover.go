@@ -131,7 +131,16 @@ func (n *Node) join(rec wal.Recovered, loaded *mvcc.Loaded) error {
 			"%d of term %d: entries that were durable are lost", rec.Last, n.applied,
 			n.appliedTerm)
 	}
+	if loaded.Previous == 0 && n.applied > bootstrapIndex {
+		n.probes[ProbeStateInstalled]++
+	}
 	if !joins {
+		if !rec.Empty {
+			n.probes[ProbeLogRestarted]++
+			if n.appliedTerm > rec.Hard.Term {
+				n.probes[ProbeTermFromState]++
+			}
+		}
 		n.restartLog(rec.Hard)
 		return nil
 	}

@@ -59,6 +59,7 @@ func (n *Node) shipResend() int { return max(1, n.cfg.ElectionTicks/2) }
 func (n *Node) ship(to raft.MemberID) {
 	for i := range n.shipping {
 		if n.shipping[i].to == to {
+			n.probes[ProbeShipRestarted]++
 			n.unpin(i)
 			break
 		}
@@ -169,6 +170,11 @@ func (n *Node) tickShipping() {
 			continue
 		}
 		if s.idle > n.shipPatience() || n.role != raft.Leader {
+			if n.role == raft.Leader {
+				n.probes[ProbeShipGaveUp]++
+			} else {
+				n.probes[ProbeShipLostLead]++
+			}
 			n.endShip(i, 0)
 			continue
 		}
