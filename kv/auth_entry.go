@@ -164,7 +164,6 @@ func (n *Node) mayApply(e *raft.Entry) (raft.Entry, Code) {
 	}
 	code := n.mayWrite(method, who, &inner)
 	if code != OK {
-		n.noteRefused(code)
 		n.state.digest = mix(n.state.digest, uint64(code))
 	}
 	return inner, code
@@ -202,6 +201,9 @@ func (n *Node) mayWrite(method Method, who auth.Subject, e *raft.Entry) (code Co
 	if err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not what method %d asks for, though it was "+
 			"validated: %v", e.Index, method, err))
+	}
+	if code == ErrAuthOld {
+		n.probes[ProbeAuthOld]++
 	}
 	return code
 }

@@ -79,10 +79,10 @@ func (n *Node) minTTL() lease.Seconds {
 func (n *Node) leadLeases() {
 	l := &n.leases
 	if l.schedule == nil && n.role == raft.Leader && n.appliedTerm == n.term {
+		l.term, l.noted = n.term, math.MinInt64
 		if n.state.leases.Len() > 0 {
 			n.probes[ProbeLeasesExtended]++
 		}
-		l.term, l.noted = n.term, math.MinInt64
 		l.schedule = lease.NewSchedule(n.state.leases, lease.Tenure{
 			Now: l.clock, Extension: n.electionTimeout(), Slack: 2 * n.cfg.TickNanos,
 			Patience: n.requestTimeout() + n.electionTimeout(),

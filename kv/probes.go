@@ -65,7 +65,6 @@ const (
 	ProbeChunkDamaged
 	ProbeReceiverDiskFull
 	ProbeReceiverGaveUp
-	ProbeShipRestarted
 	ProbeShipGaveUp
 	ProbeShipLostLead
 	ProbeInstallWaits
@@ -137,7 +136,6 @@ var probeNames = [NumProbes]string{
 	ProbeChunkDamaged:       "chunk refused as damaged",
 	ProbeReceiverDiskFull:   "transfer given up because the disk is full",
 	ProbeReceiverGaveUp:     "receiver gave up a silent transfer",
-	ProbeShipRestarted:      "sender began a transfer anew",
 	ProbeShipGaveUp:         "sender gave up a silent transfer",
 	ProbeShipLostLead:       "sender gave up a transfer because it leads no longer",
 	ProbeInstallWaits:       "installation waited for a checkpoint or a half applied entry",
@@ -208,10 +206,17 @@ func (n *Node) noteLost(pr *proposal) {
 	}
 }
 
-// noteRefused counts why an entry is refused at apply.
-func (n *Node) noteRefused(code Code) {
-	if code == ErrAuthOld {
-		n.probes[ProbeAuthOld]++
+// noteStart counts in which shape a start finds state and log.
+func (n *Node) noteStart(rec *wal.Recovered, loaded *mvcc.Loaded, joins bool) {
+	if loaded.Previous == 0 && n.applied > bootstrapIndex {
+		n.probes[ProbeStateInstalled]++
+	}
+	if joins || rec.Empty {
+		return
+	}
+	n.probes[ProbeLogRestarted]++
+	if n.appliedTerm > rec.Hard.Term {
+		n.probes[ProbeTermFromState]++
 	}
 }
 

@@ -121,6 +121,7 @@ func (n *Node) join(rec wal.Recovered, loaded *mvcc.Loaded) error {
 	}
 	term, known := termAt(rec, n.applied)
 	joins := known && term == n.appliedTerm
+	n.noteStart(&rec, loaded, joins)
 	if rec.Last > n.applied && first > n.applied+1 {
 		return fmt.Errorf("kv: the log begins at index %d, but the data ends at index %d: "+
 			"entries between them are lost", first, n.applied)
@@ -131,16 +132,7 @@ func (n *Node) join(rec wal.Recovered, loaded *mvcc.Loaded) error {
 			"%d of term %d: entries that were durable are lost", rec.Last, n.applied,
 			n.appliedTerm)
 	}
-	if loaded.Previous == 0 && n.applied > bootstrapIndex {
-		n.probes[ProbeStateInstalled]++
-	}
 	if !joins {
-		if !rec.Empty {
-			n.probes[ProbeLogRestarted]++
-			if n.appliedTerm > rec.Hard.Term {
-				n.probes[ProbeTermFromState]++
-			}
-		}
 		n.restartLog(rec.Hard)
 		return nil
 	}

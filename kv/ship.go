@@ -59,7 +59,6 @@ func (n *Node) shipResend() int { return max(1, n.cfg.ElectionTicks/2) }
 func (n *Node) ship(to raft.MemberID) {
 	for i := range n.shipping {
 		if n.shipping[i].to == to {
-			n.probes[ProbeShipRestarted]++
 			n.unpin(i)
 			break
 		}

@@ -98,12 +98,11 @@ func (r *Raft) sendForwards() {
 // advanceCommit moves the commit index to what a quorum holds durably.
 func (r *Raft) advanceCommit() {
 	i := Index(r.quorumReached(quantityMatch))
-	if i <= r.commit {
-		return
-	}
-	if i < r.termStart { // every entry from termStart on is of the own term, and none before it
-		r.probes[ProbeCommitHeldBack]++
-		return
+	if i <= r.commit || i < r.termStart {
+		if i > r.commit {
+			r.probes[ProbeCommitHeldBack]++
+		}
+		return // every entry from termStart on is of the own term, and none before it
 	}
 	r.commitTo(i)
 	n := 0

@@ -171,10 +171,10 @@ func (r *Raft) sendAck() {
 // handleHeartbeat notes that the leader lives. The commit index in it may be used only up to where
 // the logs were compared in this term. Round 0 wants no answer.
 func (r *Raft) handleHeartbeat(m *Message) {
-	r.hear(m.From)
 	if m.Commit > r.following.match {
 		r.probes[ProbeCommitBeyondMatch]++
 	}
+	r.hear(m.From)
 	r.commitTo(min(m.Commit, r.following.match))
 	if m.Round != 0 {
 		r.send(Message{Type: MsgHeartbeatResp, To: m.From, Term: r.term, Round: m.Round})

@@ -18,7 +18,6 @@ const (
 	ProbeRevisionsSkipped
 	ProbeOvertaken
 	ProbePassOvertaken
-	ProbeFragmented
 	// NumProbes is the number of probes.
 	NumProbes
 )
@@ -39,7 +38,6 @@ var probeNames = [NumProbes]string{
 	ProbeRevisionsSkipped: "watchers delayed because several revisions became visible at once",
 	ProbeOvertaken:        "watcher overtaken by a compaction",
 	ProbePassOvertaken:    "pass overtaken by a compaction",
-	ProbeFragmented:       "response in fragments",
 }
 
 // Probes returns the counts since New.

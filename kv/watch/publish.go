@@ -249,7 +249,6 @@ func (h *Hub) split(s *scope, head []byte) []Delivery {
 		len(s.events) < 2 {
 		return []Delivery{delivery(encodeEvents(head, s.events, s.size, whole))}
 	}
-	h.probes[ProbeFragmented]++
 	var parts []Delivery
 	for from := 0; from < len(s.events); {
 		size, to := len(head)+2, from
