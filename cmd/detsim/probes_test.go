@@ -62,8 +62,8 @@ func TestWhichRunsAreCampaigns(t *testing.T) {
 		{runOptions{seeds: 300}, 300, false},
 		{runOptions{seeds: 300, probes: true}, 300, true},
 		{runOptions{seeds: 300, probes: true}, 299, false}, // it was cut short
-		{runOptions{seeds: 1000}, 1000, true},
-		{runOptions{seeds: 2000}, 1500, false},
+		{runOptions{seeds: gateSeeds}, gateSeeds, true},
+		{runOptions{seeds: 2 * gateSeeds}, gateSeeds + 1, false},
 	} {
 		require.Equal(t, c.gated, c.options.gated(c.done), "%+v, %d done", c.options, c.done)
 	}
