@@ -197,6 +197,15 @@ func (n *Node) noteSkipped(e *raft.Entry) {
 	}
 }
 
+// noteRepeated counts why a proposal is made again that another member may have got.
+func (n *Node) noteRepeated(pr *proposal) {
+	if pr.sequence < n.proposals.overtaken {
+		n.probes[ProbeRepeatedOvertaken]++
+	} else {
+		n.probes[ProbeRepeatedSilence]++
+	}
+}
+
 // noteLost counts what became of a write that is given up.
 func (n *Node) noteLost(pr *proposal) {
 	if pr.sent == 0 {

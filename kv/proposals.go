@@ -207,11 +207,7 @@ func (n *Node) tickProposals() {
 			patience = n.electionTimeout() / 8
 		}
 		if pr.status == proposalSent && n.role != raft.Leader && n.mono-pr.sent > patience {
-			if pr.sequence < p.overtaken {
-				n.probes[ProbeRepeatedOvertaken]++
-			} else {
-				n.probes[ProbeRepeatedSilence]++
-			}
+			n.noteRepeated(pr)
 			pr.status = proposalWaiting
 		}
 		if pr.status == proposalWaiting {
