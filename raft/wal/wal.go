@@ -204,11 +204,11 @@ func (l *Log) recycle(c *chunk) {
 // cutFrom notes that the entries from i on are being overwritten: from now on no earlier write may
 // make them count as durable, and no fetch may return them.
 func (l *Log) cutFrom(i raft.Index) {
+	if c := l.flight.chunk; c != nil && c.durable > max(l.durable, i-1) {
+		l.probes[ProbeCutInFlight]++
+	}
 	l.durable = min(l.durable, i-1)
 	if l.flight.chunk != nil {
-		if l.flight.chunk.durable >= i {
-			l.probes[ProbeCutInFlight]++
-		}
 		l.flight.chunk.durable = min(l.flight.chunk.durable, i-1)
 	}
 	l.segments.boot.durable = min(l.segments.boot.durable, i-1)
