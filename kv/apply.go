@@ -94,6 +94,7 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 	}
 	// A configuration entry is in force already, whatever its name says.
 	if e.Type != raft.EntryEmpty && !n.admit(e) && e.Type != raft.EntryConfig {
+		n.noteSkipped(e)
 		n.finish(e, skipped)
 		return
 	}
@@ -287,10 +288,12 @@ func (n *Node) execute(budget *int) bool {
 			n.halt(err.Error())
 			return false
 		}
-		if done {
-			x.at++
-			x.cursor = mvcc.DeleteCursor{}
+		if !done {
+			n.probes[ProbeDeleteInParts]++
+			continue
 		}
+		x.at++
+		x.cursor = mvcc.DeleteCursor{}
 	}
 	x.tx.Commit()
 	n.apply = nil

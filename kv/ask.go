@@ -128,6 +128,7 @@ func (n *Node) receiveAsk(m *raft.Message) {
 	case len(m.Data) == 0 || len(m.Data) > n.cfg.Limits.MaxRequestBytes:
 		return
 	case n.role != raft.Leader:
+		n.probes[ProbeAskStray]++
 		n.tellAsker(m.From, m.FromIncarnation, m.Read, ErrNotLeader, nil)
 		return
 	case len(a.remote) >= readsPerWrite*n.cfg.Limits.MaxPending:
@@ -135,6 +136,7 @@ func (n *Node) receiveAsk(m *raft.Message) {
 		return
 	}
 	if a.repeats(m) {
+		n.probes[ProbeAskRepeated]++
 		return // it is being answered
 	}
 	a.nextToken++

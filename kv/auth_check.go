@@ -46,6 +46,7 @@ func (n *Node) subject(id *Identity) (auth.Subject, Code) {
 			user, known = n.tokens.user(id.Token, n.mono)
 		}
 		if !known {
+			n.probes[ProbeTokenUnknown]++
 			return auth.Subject{}, ErrInvalidToken
 		}
 		who.User = user

@@ -63,6 +63,7 @@ func (n *Node) doubt(r *Request) bool {
 	n.read(r)
 	if len(n.reads.fresh) > before {
 		n.reads.fresh[before].doubted = true
+		n.probes[ProbeWriteDoubted]++
 	}
 	return true
 }
@@ -85,6 +86,7 @@ func (n *Node) undoubt(r *readRequest) {
 		n.answer(r.token, code, nil, 0)
 		return
 	}
+	n.probes[ProbeDoubtSettled]++
 	n.request(&Request{Token: r.token, Method: r.method, Raw: r.raw, Identity: r.identity,
 		Random: r.random})
 	n.out.Again = true
@@ -150,6 +152,7 @@ func (n *Node) mayApply(e *raft.Entry) (raft.Entry, Code) {
 		return inner, OK
 	}
 	if code := n.alarmsAllow(method, &inner); code != OK {
+		n.probes[ProbeAlarmRefused]++
 		n.decide(uint64(code))
 		return inner, code
 	}
@@ -198,6 +201,9 @@ func (n *Node) mayWrite(method Method, who auth.Subject, e *raft.Entry) (code Co
 	if err != nil {
 		panic(fmt.Sprintf("kv: entry %d is not what method %d asks for, though it was "+
 			"validated: %v", e.Index, method, err))
+	}
+	if code == ErrAuthOld {
+		n.probes[ProbeAuthOld]++
 	}
 	return code
 }

@@ -44,6 +44,7 @@ func (n *Node) muchSuperseded() bool {
 // waits for it, at most the length of a log sync.
 func (n *Node) checkpointNow() bool {
 	if n.applied > n.raft.Durable() {
+		n.probes[ProbeCheckpointWaits]++
 		return false
 	}
 	n.store.StartCheckpoint(n.checkpoint())

@@ -139,6 +139,9 @@ const Removed = "the member has been permanently removed from the cluster"
 // hear what only it may know, and then stops for good.
 func (n *Node) expel() {
 	if n.expelled == 0 {
+		if n.proposals.unanswered > 0 {
+			n.probes[ProbeRemovedWithOpen]++
+		}
 		n.expelled = max(n.mono, 1)
 	}
 }

@@ -125,6 +125,7 @@ func (n *Node) startExpire(e *raft.Entry) {
 		panic(fmt.Sprintf("kv: entry %d is not a list of leases: %d bytes", e.Index, len(e.Data)))
 	}
 	if code := n.alarmsAllow(MethodLeaseRevoke, e); code != OK {
+		n.probes[ProbeAlarmSparedLease]++
 		n.decide(uint64(code)) // proposed again while the leases are there
 		return
 	}
@@ -161,11 +162,13 @@ func (n *Node) endLeases(budget *int) bool {
 func (n *Node) endListed(x *execution, budget *int) bool {
 	for k := x.ending; k.at < len(k.ids); {
 		if *budget <= 0 {
+			n.probes[ProbeLeaseEndsInParts]++
 			return false
 		}
 		*budget -= unitsPerLease
 		id := k.ids[k.at]
 		if !n.state.leases.Lived(id, uint64(k.before)) { // ended meanwhile, or listed twice
+			n.probes[ProbeLeaseSpared]++
 			k.at++
 			continue
 		}

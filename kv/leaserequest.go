@@ -137,6 +137,7 @@ func (n *Node) serveLease(r *readRequest) {
 	case len(n.reads.held) > most || len(n.leases.listings) > most:
 		n.answer(r.token, ErrTooManyRequests, nil, 0)
 	case n.apply != nil:
+		n.probes[ProbeLeaseReadHeld]++
 		n.reads.held = append(n.reads.held, *r)
 	case r.method == MethodLeaseLeases:
 		n.leases.listings = append(n.leases.listings, listing{
@@ -166,6 +167,7 @@ func (n *Node) passOn(r *readRequest) {
 		n.answer(r.token, ErrNotLeader, nil, 0)
 		return
 	}
+	n.probes[ProbeAskPassedOn]++
 	a := &n.asks
 	a.nextID++
 	a.open = append(a.open, ask{id: a.nextID, sent: -1, deadline: r.deadline,
@@ -189,6 +191,7 @@ func (n *Node) keepAlive(r *readRequest) {
 		n.answer(r.token, OK, keepAliveBody(n.header(), lease.ID(id), ttl), 0)
 		return
 	}
+	n.probes[ProbeLeaseNoteUndone]++
 	if !n.mayPropose() {
 		n.answer(r.token, ErrTooManyRequests, nil, 0)
 		return

@@ -80,6 +80,9 @@ func (n *Node) leadLeases() {
 	l := &n.leases
 	if l.schedule == nil && n.role == raft.Leader && n.appliedTerm == n.term {
 		l.term, l.noted = n.term, math.MinInt64
+		if n.state.leases.Len() > 0 {
+			n.probes[ProbeLeasesExtended]++
+		}
 		l.schedule = lease.NewSchedule(n.state.leases, lease.Tenure{
 			Now: l.clock, Extension: n.electionTimeout(), Slack: 2 * n.cfg.TickNanos,
 			Patience: n.requestTimeout() + n.electionTimeout(),
@@ -104,6 +107,7 @@ func (n *Node) retireLeases(role raft.Role, term raft.Term) {
 		pr := &p.queue[i]
 		ours := pr.typ == entryLeaseExpire || pr.typ == entryLeaseCheckpoint
 		if ours && pr.status != proposalDone {
+			n.probes[ProbeLeaseEndsForgotten]++
 			p.close(pr)
 		}
 	}

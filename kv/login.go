@@ -82,6 +82,7 @@ func (n *Node) applyAuthenticate(e *raft.Entry, token Token) {
 func (n *Node) answerLogin(e, inner *raft.Entry, token Token, code Code) {
 	work, known := n.passwords.takeProposed(token)
 	if code == ErrAuthOld && known {
+		n.probes[ProbeLoginRepeated]++
 		n.compare(&work.request, work.deadline)
 		return
 	}

@@ -173,6 +173,7 @@ func (n *Node) watchTransfer() {
 	case n.leader == n.transfer.to:
 		n.endTransfer(OK)
 	case n.mono >= n.transfer.deadline:
+		n.probes[ProbeMoveTimedOut]++
 		n.endTransfer(ErrTransferTimeout)
 	}
 }

@@ -217,6 +217,7 @@ type Node struct {
 	// backups holds requests for one while an entry is half applied.
 	backups []readRequest
 
+	probes   Probes
 	out      *Effects    // the effects of the step that runs; nil between steps
 	raftOut  raft.Output // reused
 	haltedBy string

@@ -166,6 +166,7 @@ func (n *Node) passwordDone(res *PasswordResult) {
 	w := p.open[i]
 	switch {
 	case w.stage == passwordLate:
+		n.probes[ProbePasswordLate]++
 		p.drop(w.job.ID)
 	case w.request.Method == MethodAuthenticate && res.Fits:
 		n.proposeLogin(&p.open[i])

@@ -107,6 +107,7 @@ func (n *Node) propose(token Token, typ raft.EntryType, data []byte) {
 func (n *Node) admitWrite(r *Request) Code {
 	lim := &n.cfg.Limits
 	if lim.QuotaBytes >= 0 && n.overQuota(r) {
+		n.probes[ProbeQuotaReached]++
 		n.raiseAlarm(AlarmNoSpace)
 		return ErrNoSpace
 	}
@@ -168,6 +169,7 @@ func (n *Node) dropped(entries []raft.Entry) {
 			continue
 		}
 		if pr := n.proposals.find(e.Sequence); pr != nil {
+			n.probes[ProbeReturned]++
 			pr.status = proposalWaiting // proposed again at the next tick
 		}
 	}
@@ -179,6 +181,7 @@ func (n *Node) reproposeAll() {
 	p := &n.proposals
 	for i := range p.queue {
 		if p.queue[i].status == proposalSent {
+			n.probes[ProbeRepeatedLeader]++
 			p.queue[i].status = proposalWaiting
 		}
 	}
@@ -193,6 +196,7 @@ func (n *Node) tickProposals() {
 	p := &n.proposals
 	for len(p.queue) > 0 && p.queue[0].deadline <= n.mono {
 		pr := &p.queue[0]
+		n.noteLost(pr)
 		n.answer(pr.token, n.lostCode(pr), nil, 0)
 		p.done(pr)
 	}
@@ -203,6 +207,7 @@ func (n *Node) tickProposals() {
 			patience = n.electionTimeout() / 8
 		}
 		if pr.status == proposalSent && n.role != raft.Leader && n.mono-pr.sent > patience {
+			n.noteRepeated(pr)
 			pr.status = proposalWaiting
 		}
 		if pr.status == proposalWaiting {
@@ -237,6 +242,7 @@ func (n *Node) endCovered() {
 	for k := range p.queue {
 		pr := &p.queue[k]
 		if pr.status != proposalDone && w.applied(n.incarnation, pr.sequence) {
+			n.probes[ProbeInstallAnswers]++
 			n.answer(pr.token, ErrTimeout, nil, 0)
 			p.close(pr)
 		}

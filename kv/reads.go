@@ -187,6 +187,7 @@ func (n *Node) askAgain(round *readRound) {
 	if round.again {
 		return
 	}
+	n.probes[ProbeRoundRepeated]++
 	n.reads.nextID++
 	round.ids, round.sent = append(round.ids, n.reads.nextID), n.mono
 	n.raft.ReadIndex(n.reads.nextID)

@@ -37,6 +37,7 @@ func (n *Node) receiveOffer(m *raft.Message) {
 	r := n.receiving
 	switch {
 	case r != nil && r.is(m):
+		n.probes[ProbeOfferRepeated]++
 		n.sendAck()
 		return
 	case r != nil && (r.installing || n.leader != 0 && n.leader != m.From):
@@ -45,6 +46,7 @@ func (n *Node) receiveOffer(m *raft.Message) {
 		n.replySnapshot(m, raft.Message{Round: shipInstalled})
 		return
 	}
+	n.noteOffer(m)
 	n.abortReceiving()
 	receiver, err := n.store.Receive(m.Data)
 	if err != nil {
@@ -89,6 +91,7 @@ func (n *Node) receiveChunk(m *raft.Message) {
 	r := n.receiving
 	switch {
 	case r == nil || !r.is(m):
+		n.probes[ProbeChunkStray]++
 		if n.applied >= m.Index {
 			n.replySnapshot(m, raft.Message{Round: shipInstalled})
 		} else {
@@ -100,6 +103,7 @@ func (n *Node) receiveChunk(m *raft.Message) {
 	}
 	ok, err := r.receiver.Chunk(int(m.Hint), m.Data)
 	if err != nil {
+		n.probes[ProbeChunkDamaged]++
 		n.note(Warn, "a snapshot's chunk is damaged", Field{"from", m.From.String()},
 			Field{"error", err.Error()})
 		n.abortReceiving()
@@ -107,6 +111,8 @@ func (n *Node) receiveChunk(m *raft.Message) {
 	}
 	if ok {
 		r.idle = 0
+	} else {
+		n.probes[ProbeChunkRepeated]++
 	}
 	n.sendAck()
 }
@@ -140,6 +146,7 @@ func (n *Node) tickReceiving() {
 		return
 	}
 	if r.idle > n.shipPatience() {
+		n.probes[ProbeReceiverGaveUp]++
 		n.abortReceiving()
 	}
 }
@@ -156,10 +163,12 @@ func (n *Node) install() {
 			return
 		}
 		if !n.raft.WantsSnapshot(r.index, r.term) {
+			n.probes[ProbeInstallNeedless]++
 			n.abortReceiving() // the log has caught up meanwhile
 			return
 		}
 		if n.store.Checkpointing() || n.apply != nil {
+			n.probes[ProbeInstallWaits]++
 			return
 		}
 		r.installing = true
@@ -189,6 +198,8 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 	}
 	n.tell(raft.Message{Round: shipInstalled})
 	n.receiving = nil
+	n.noteReplaced()
+	store.CountOn(n.store)
 	n.store, n.state = store, state
 	n.views.fresh = false // the turn's view, if there is one, is of the engine before
 	n.tokens.forgetAll()  // which of them are still good is not known
@@ -219,6 +230,7 @@ func (n *Node) completeReceiving(c diskio.Completion) error {
 	if err == nil || r.installing {
 		return err
 	}
+	n.probes[ProbeReceiverDiskFull]++
 	n.note(Warn, "gave up a snapshot", Field{"from", r.from.String()},
 		Field{"error", err.Error()})
 	n.abortReceiving()

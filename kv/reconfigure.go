@@ -44,6 +44,7 @@ func (n *Node) requestChange(r *Request) {
 		return
 	}
 	if code := n.mayReconfigure(r.Method, c); code != OK {
+		n.probes[ProbeChangeUnsafe]++
 		n.note(Warn, "rejecting a change of the membership",
 			Field{"member", c.Member.String()}, Field{"error", code.Text()})
 		n.answer(r.Token, code, nil, 0)
@@ -194,6 +195,7 @@ func (n *Node) vetChanges() {
 // when it is certain that it will never be made.
 func (n *Node) refuseChange(pr *proposal, code Code) {
 	if pr.sent != 0 {
+		n.probes[ProbeChangeVoided]++
 		void := raft.Change{Kind: raft.UpdateMember, Member: n.cfg.Member}
 		n.proposals.bytes -= int64(len(pr.data))
 		pr.data = raft.EncodeChange(nil, raft.ConfigChange{Changes: []raft.Change{void}})
@@ -234,6 +236,7 @@ func (n *Node) admitChanges(entries []raft.Entry) []raft.Entry {
 			continue
 		}
 		if !open || n.judgeEntry(e.Data) != OK || n.state.taken(e) {
+			n.probes[ProbeChangeNotNow]++
 			continue
 		}
 		kept, open = append(kept, *e), false

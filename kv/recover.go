@@ -121,6 +121,7 @@ func (n *Node) join(rec wal.Recovered, loaded *mvcc.Loaded) error {
 	}
 	term, known := termAt(rec, n.applied)
 	joins := known && term == n.appliedTerm
+	n.noteStart(&rec, loaded, joins)
 	if rec.Last > n.applied && first > n.applied+1 {
 		return fmt.Errorf("kv: the log begins at index %d, but the data ends at index %d: "+
 			"entries between them are lost", first, n.applied)

@@ -169,6 +169,11 @@ func (n *Node) tickShipping() {
 			continue
 		}
 		if s.idle > n.shipPatience() || n.role != raft.Leader {
+			if n.role == raft.Leader {
+				n.probes[ProbeShipGaveUp]++
+			} else {
+				n.probes[ProbeShipLostLead]++
+			}
 			n.endShip(i, 0)
 			continue
 		}

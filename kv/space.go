@@ -136,6 +136,7 @@ func (n *Node) noticeFull(c *diskio.Completion) {
 		return
 	}
 	s.reserve = reserveLeaving
+	n.probes[ProbeReserveSpent]++
 	n.note(Warn, "the disk is full; living on the reserve", Field{"file", c.File})
 	n.reserveOp(diskio.Op{Kind: diskio.Remove})
 }
@@ -168,6 +169,9 @@ func (n *Node) judgeSpace() {
 		return
 	}
 	s.low = low
+	if low {
+		n.probes[ProbeSpaceLow]++
+	}
 	free := "unknown"
 	if s.known {
 		free = fmt.Sprint(s.free)

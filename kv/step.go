@@ -83,6 +83,9 @@ func (n *Node) message(m *raft.Message) {
 	if n.hear(m.From); n.refuseRemoved(m) {
 		return
 	}
+	if n.apply != nil {
+		n.probes[ProbeMessageMeanwhile]++
+	}
 	switch m.Type {
 	case raft.MsgContact:
 		n.receiveContact(m)
@@ -408,6 +411,7 @@ func (n *Node) advance() {
 // canApply says whether the next step would apply something without a further input.
 func (n *Node) canApply() bool {
 	if n.apply == nil && n.checkpointDue() && n.applied > n.raft.Durable() || n.outrunsDisk() {
+		n.probes[ProbeApplyWaits]++
 		return false // apply waits for the disk, whose completion is an input
 	}
 	return n.apply != nil || n.raft.HasCommitted()

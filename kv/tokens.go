@@ -177,6 +177,7 @@ func (n *Node) awaitsToken(r *Request) bool {
 		n.answer(r.Token, ErrTooManyRequests, nil, 0)
 		return true
 	}
+	n.probes[ProbeTokenAwaited]++
 	t.waiting = append(t.waiting, waitingRequest{request: *r, index: index,
 		deadline: n.mono + n.requestTimeout()})
 	return true

@@ -30,6 +30,9 @@ func (n *Node) tickVoters() {
 		}
 		change.Changes = append(change.Changes, raft.Change{Kind: raft.AddVoter, Member: id})
 	}
+	if len(change.Changes) > 1 {
+		n.probes[ProbeVotersTogether]++
+	}
 	if len(change.Changes) > 0 {
 		n.propose(0, raft.EntryConfig, raft.EncodeChange(nil, change))
 	}

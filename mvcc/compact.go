@@ -40,6 +40,9 @@ func (e *Engine) Compact(rev Revision) error {
 	if rev > e.current {
 		return ErrFuture
 	}
+	if e.compact.running {
+		e.index.probes[ProbeTrimOvertaken]++
+	}
 	e.compacted = rev
 	e.digest.compaction(rev)
 	e.compact.start(rev)
@@ -114,6 +117,9 @@ func (e *Engine) trimAfter(low []byte) {
 
 // trimBlock drops up to most versions of a block, and the keys of which none is left.
 func (e *Engine) trimBlock(it item, most int) (trimmed item, dropped int) {
+	if it.epoch <= e.index.shared {
+		e.index.probes[ProbeTrimShared]++
+	}
 	it = e.index.mutable(it)
 	b, at := it.block, e.compact.at
 	kept := b.entries[:0]

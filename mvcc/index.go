@@ -26,6 +26,7 @@ type index struct {
 	views  []uint64 // epochs of living views, ascending
 	// attached says which keys hold which lease: see attach.go.
 	attached Attachments
+	probes   Probes
 }
 
 func newIndex(blockKeys int) index {
@@ -64,6 +65,7 @@ func (ix *index) mutable(it item) item {
 	if it.epoch > ix.shared {
 		return it
 	}
+	ix.probes[ProbeCopied]++
 	it.block = it.clone(ix.epoch)
 	ix.setBlock(it.low, it.block)
 	return it
@@ -94,6 +96,7 @@ func (ix *index) putAt(it item, i int, found bool, key []byte, v version) {
 func (ix *index) split(it item, newest int) {
 	n := len(it.entries)
 	at := n / 2
+	ix.probes[ProbeSplit]++
 	if newest == n-1 {
 		at = n - max(n/16, 1)
 	}
@@ -110,6 +113,7 @@ func (ix *index) join(it item) item {
 	}
 	next, ok := following(ix.tree, it.low)
 	if len(it.entries) == 0 && len(it.low) > 0 {
+		ix.probes[ProbeEmptied]++
 		ix.dropBlock(it.low)
 		return seek(ix.tree, it.low)
 	}
@@ -117,6 +121,7 @@ func (ix *index) join(it item) item {
 		it.keyBytes+next.keyBytes > blockBytes/2 {
 		return it
 	}
+	ix.probes[ProbeMerged]++
 	merged := it.part(0, len(it.entries), ix.epoch)
 	merged.take(next.block, 0, len(next.entries))
 	it.block = merged

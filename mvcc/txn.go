@@ -267,6 +267,9 @@ func (t *Txn) Meta(key []byte) (m Meta, ok bool) {
 // Range answers q as this transaction sees the store: its own changes included when q.Rev <= 0.
 func (t *Txn) Range(q *Query, r *Result) error {
 	t.mustBeOpen()
+	if q.Rev > 0 && q.Rev < t.engine.current {
+		t.engine.index.probes[ProbeOldRange]++
+	}
 	return t.engine.rangeOn(t.sees(), q, r)
 }
 

@@ -41,6 +41,7 @@ func (r *Raft) Propose(entries []Entry) {
 // many were.
 func (r *Raft) proposeHere(entries []Entry) (taken int) {
 	if r.transferee != 0 {
+		r.probes[ProbeProposalInTransfer]++
 		return 0
 	}
 	bytes := 0
@@ -50,6 +51,7 @@ func (r *Raft) proposeHere(entries []Entry) (taken int) {
 		limit := r.uncommitted+bytes > 0 &&
 			r.uncommitted+bytes+size > r.set.MaxUncommittedBytes
 		if limit || r.swamped() || e.Type == 0 || e.Type == EntryEmpty {
+			r.probes[ProbeProposalOverLimit]++
 			break
 		}
 		if e.Type == EntryConfig {
@@ -97,6 +99,9 @@ func (r *Raft) sendForwards() {
 func (r *Raft) advanceCommit() {
 	i := Index(r.quorumReached(quantityMatch))
 	if i <= r.commit || i < r.termStart {
+		if i > r.commit {
+			r.probes[ProbeCommitHeldBack]++
+		}
 		return // every entry from termStart on is of the own term, and none before it
 	}
 	r.commitTo(i)
@@ -145,12 +150,16 @@ func (r *Raft) handleRejection(p *progress, m *Message) {
 		r.shipState(p)
 		return
 	}
+	if join < min(m.Hint, m.Index-1) {
+		r.probes[ProbeLeaderSkips]++
+	}
 	p.becomeProbe(max(min(join+1, m.Index), r.log.first()))
 }
 
 // shipState asks for a state transfer, once.
 func (r *Raft) shipState(p *progress) {
 	p.becomeSnapshot()
+	r.probes[ProbeStateNeeded]++
 	r.out.Snapshots = append(r.out.Snapshots, p.id)
 }
 
@@ -160,6 +169,9 @@ func (r *Raft) SnapshotSent(to MemberID, index Index) {
 	p := r.peer(to)
 	if r.role != Leader || p == nil || p.state != stateSnapshot {
 		return
+	}
+	if index == 0 {
+		r.probes[ProbeStateFailed]++
 	}
 	next := p.match + 1
 	if index <= r.log.last {
@@ -208,6 +220,9 @@ func (r *Raft) replicate(p *progress) {
 			r.sendAppend(p, entries)
 			p.sent(entries[len(entries)-1].Index, sizeOf(entries))
 			p.poke = false
+		}
+		if p.next <= r.log.last {
+			r.noteFull(p)
 		}
 		if p.poke {
 			r.sendAppend(p, nil)

@@ -166,6 +166,11 @@ func (r *Raft) configAfter(e *Entry) (Config, error) {
 
 // adopt puts a configuration in force.
 func (r *Raft) adopt(i Index, c Config) {
+	for _, m := range r.configs.current().config.Learners {
+		if c.IsVoter(m) {
+			r.probes[ProbeLearnerPromoted]++
+		}
+	}
 	r.configs = append(r.configs, configAt{index: i, config: c})
 	r.configChanged()
 }
@@ -180,6 +185,7 @@ func (r *Raft) configChanged() {
 // rollBack forgets configurations whose entries were truncated.
 func (r *Raft) rollBack(last Index) {
 	if r.configs.truncate(last) {
+		r.probes[ProbeConfigCut]++
 		r.configChanged()
 	}
 }

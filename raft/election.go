@@ -104,6 +104,9 @@ func (r *Raft) becomeFollower(t Term, leader MemberID) {
 // leaveRole ends what belongs to the role until now.
 func (r *Raft) leaveRole() {
 	if r.role == Leader {
+		if r.transferee != 0 {
+			r.probes[ProbeTransferEnded]++
+		}
 		r.failReads()
 		r.peers = nil
 		r.pendingBatches, r.uncommitted = r.pendingBatches[:0], 0
@@ -189,6 +192,8 @@ func (r *Raft) decideElection() {
 		r.campaign(ownCampaign)
 	case r.disk.promiseKept():
 		r.becomeLeader()
+	default:
+		r.probes[ProbeWonBeforeDurable]++
 	}
 }
 
@@ -196,6 +201,7 @@ func (r *Raft) becomeLeader() {
 	if r.role != Candidate || r.vote != r.set.ID {
 		panic(fmt.Sprintf("raft: a %v with vote %v would lead term %d", r.role, r.vote, r.term))
 	}
+	r.noteElected()
 	r.role = Leader
 	r.setLeader(r.set.ID)
 	r.votes.granted, r.votes.refused = r.votes.granted[:0], r.votes.refused[:0]
@@ -230,6 +236,7 @@ func (r *Raft) handleVoteRequest(m *Message) {
 		r.grant(m.From, m.FromIncarnation)
 		return
 	}
+	r.noteRefusal(m, current)
 	r.send(Message{Type: kind, To: m.From, Term: r.term, Reject: true})
 }
 

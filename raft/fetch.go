@@ -11,6 +11,7 @@ func (r *Raft) fetchFor(p *progress) {
 	if p.fetch != 0 {
 		return
 	}
+	r.probes[ProbeFetchForFollower]++
 	p.fetch = r.requestFetch(p.next, r.log.windowFirst()-1, r.set.MaxMessageBytes)
 }
 
@@ -43,6 +44,7 @@ func (r *Raft) Fetched(id uint64, entries []Entry) {
 			return
 		}
 	}
+	r.probes[ProbeFetchLate]++
 }
 
 // fetchedFor sends fetched entries on.
@@ -104,6 +106,7 @@ func (r *Raft) NextCommitted(maxBytes int) []Entry {
 	}
 	if r.applyFetch == 0 {
 		hi := min(r.commit, r.log.windowFirst()-1)
+		r.probes[ProbeFetchForApply]++
 		r.applyFetch = r.requestFetch(lo, hi, maxBytes)
 	}
 	return nil

@@ -25,6 +25,9 @@ func (r *Raft) hear(leader MemberID) {
 			r.set.ID, leader, r.term, r.leader))
 	}
 	if r.role != Follower {
+		if r.role == Candidate {
+			r.probes[ProbeCandidateYields]++
+		}
 		r.becomeFollower(r.term, leader)
 	}
 	r.setLeader(leader)
@@ -47,7 +50,11 @@ func (r *Raft) handleAppend(m *Message) {
 		r.rejectAppend(m)
 		return
 	}
-	if len(entries) > 0 && r.swamped() || !r.acceptEntries(entries) {
+	if len(entries) > 0 && r.swamped() {
+		r.probes[ProbeSwamped]++
+		return
+	}
+	if !r.acceptEntries(entries) {
 		return
 	}
 	last := prev + Index(len(entries))
@@ -96,6 +103,7 @@ func (r *Raft) cut(last Index) {
 		panic(fmt.Sprintf("raft: log would be cut to %d, but commit is %d and %d matches term %d",
 			last, r.commit, r.following.match, r.term))
 	}
+	r.noteCut(last)
 	r.log.truncate(last)
 	r.disk.overwrite(last + 1)
 	r.rollBack(last)
@@ -133,6 +141,8 @@ func (r *Raft) rejectAppend(m *Message) {
 	if !ok || hint < r.commit {
 		hint = r.commit
 		hintTerm, _ = r.log.term(hint)
+	} else if hint < min(m.Index, r.log.last) {
+		r.probes[ProbeFollowerSkips]++
 	}
 	r.send(Message{
 		Type: MsgAppendResp, To: m.From, Term: r.term, Reject: true,
@@ -161,6 +171,9 @@ func (r *Raft) sendAck() {
 // handleHeartbeat notes that the leader lives. The commit index in it may be used only up to where
 // the logs were compared in this term. Round 0 wants no answer.
 func (r *Raft) handleHeartbeat(m *Message) {
+	if m.Commit > r.following.match {
+		r.probes[ProbeCommitBeyondMatch]++
+	}
 	r.hear(m.From)
 	r.commitTo(min(m.Commit, r.following.match))
 	if m.Round != 0 {
@@ -190,6 +203,7 @@ func (r *Raft) Restore(s Snapshot) {
 		r.becomeFollower(s.Term, 0) // the state can come faster than its leader's messages
 	}
 	if r.log.matches(s.Index, s.Term) {
+		r.probes[ProbeStateCovered]++
 		r.commitTo(s.Index)
 		r.applied = s.Index
 		r.evict()

@@ -44,6 +44,9 @@ func (r *Raft) leaveJoint() {
 	if len(r.configs.current().config.Outgoing) == 0 || !r.changePermitted() || r.transferee != 0 {
 		return
 	}
+	if r.configs.current().index < r.termStart {
+		r.probes[ProbeJointInherited]++
+	}
 	change := ConfigChange{Changes: []Change{{Kind: LeaveJoint, Member: r.set.ID}}}
 	r.appendOwn(&Entry{Type: EntryConfig, Data: EncodeChange(nil, change)})
 }

@@ -142,6 +142,9 @@ func (r *Raft) farewell() {
 		if p.leaving > 0 {
 			p.leaving--
 			informed := r.commit >= conf && p.told >= conf && p.match >= conf
+			if !informed && p.leaving == 0 {
+				r.probes[ProbeFarewellTimedOut]++
+			}
 			if informed || p.leaving == 0 {
 				continue
 			}

@@ -125,6 +125,7 @@ type Raft struct {
 
 	out     Output
 	scratch []uint64
+	probes  Probes
 }
 
 // New returns a follower that continues from st. It panics if st contradicts itself.
@@ -242,6 +243,7 @@ func (r *Raft) tickLeader() {
 		r.peers[i].active = false
 	}
 	if !quorum {
+		r.probes[ProbeQuorumLost]++
 		r.becomeFollower(r.term, 0)
 	}
 }

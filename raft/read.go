@@ -102,6 +102,9 @@ func (r *Raft) startRound() {
 	r.reads.rounds = append(r.reads.rounds, readRound{
 		round: r.reads.round, index: r.commit, requests: r.reads.waiting,
 	})
+	if len(r.reads.rounds) > roundsAhead {
+		r.probes[ProbeManyRounds]++
+	}
 	r.reads.waiting = nil
 	r.roundDue = true
 	r.confirmRounds() // a single voter is its own quorum
@@ -134,6 +137,7 @@ func (r *Raft) answerRound(round *readRound) {
 
 // failReads ends the reads of a leader that leads no longer. Followers learn of it themselves.
 func (r *Raft) failReads() {
+	r.noteReadsFell()
 	for i := range r.reads.rounds {
 		r.failOwn(r.reads.rounds[i].requests)
 	}

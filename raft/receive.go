@@ -61,6 +61,7 @@ func (t MessageType) answers() bool {
 // just does not know yet, and the answer tells.
 func (r *Raft) admitStart(m *Message) bool {
 	if m.Type.answers() && m.ToIncarnation != r.set.Incarnation {
+		r.probes[ProbeOldAnswer]++
 		return false
 	}
 	known := r.knownStart(m.From)
@@ -69,12 +70,14 @@ func (r *Raft) admitStart(m *Message) bool {
 		return true
 	}
 	if m.FromIncarnation < known.start {
+		r.probes[ProbeOldStart]++
 		return false
 	}
 	if m.FromIncarnation > known.start {
 		known.start = m.FromIncarnation
 		if p := r.peer(m.From); p != nil {
 			p.restarted()
+			r.probes[ProbeMemberRestarted]++
 		}
 	}
 	return true
@@ -130,6 +133,9 @@ func (r *Raft) settleTerm(m *Message) bool {
 		r.handleVoteRequest(m)
 		return false
 	}
+	if m.Type == MsgVote && r.leaderIsFresh() {
+		r.probes[ProbeVoteOrdered]++
+	}
 	leader := MemberID(0)
 	if m.Type == MsgAppend || m.Type == MsgHeartbeat {
 		leader = m.From
@@ -174,6 +180,8 @@ func (r *Raft) dispatch(m *Message) {
 	case MsgPropose:
 		if r.role == Leader {
 			r.proposeHere(m.Entries)
+		} else {
+			r.probes[ProbeProposalStray]++
 		}
 	case MsgReadIndex:
 		r.handleReadIndex(m)

@@ -43,6 +43,7 @@ func (r *Raft) giveWay() {
 	}
 	if best != nil {
 		r.disk.waited = 0
+		r.probes[ProbeGaveWay]++
 		r.Transfer(best.id)
 	}
 }

@@ -11,6 +11,7 @@ package raft
 func (r *Raft) Transfer(to MemberID) {
 	c := &r.configs.current().config
 	if r.role != Leader || to == r.set.ID || !c.IsVoter(to) || to == r.transferee {
+		r.probes[ProbeTransferRefused]++
 		return
 	}
 	r.transferee, r.transferElapsed = to, 0
@@ -41,6 +42,7 @@ func (r *Raft) tickTransfer() {
 	switch {
 	case r.transferElapsed >= r.set.ElectionTicks:
 		r.transferee = 0
+		r.probes[ProbeTransferTimedOut]++
 	case r.transferElapsed%r.set.HeartbeatTicks == 0:
 		r.continueTransfer()
 	}
@@ -60,6 +62,7 @@ func (r *Raft) resignIfRemoved() {
 	if r.role != Leader || now.index > r.commit || now.config.IsVoter(r.set.ID) {
 		return
 	}
+	r.probes[ProbeLeaderRemoved]++
 	var best *progress
 	for i := range r.peers {
 		p := &r.peers[i]

@@ -206,6 +206,7 @@ func (d *disk) event(e *event) {
 	w.trace.add(uint64(c.Ticket) ^ uint64(c.Status)<<56 ^ uint64(c.Kind)<<48)
 	w.counts.DiskOps++
 	w.oracle.ledger.performed(m, &op, c.Status)
+	w.probes.performed(m, &op, c.Status)
 	if c.Status == diskio.Failed {
 		d.failureSeen = true
 	}

@@ -58,6 +58,8 @@ type group struct {
 	ticket  diskio.Ticket
 	stage   stage
 	records []ledgerRecord
+	data    []byte // as the process gave it, which is only sure until it is synced
+	offset  int64
 }
 
 // stage says how far a write has come.
@@ -152,7 +154,7 @@ func (l *ledger) submitted(m *member, op *diskio.Op) {
 		ml.lives[op.File] = h.Life
 		return
 	}
-	g := group{ticket: op.Ticket}
+	g := group{ticket: op.Ticket, data: op.Data, offset: op.Offset}
 	err := wal.DecodeBatch(ml.lives[op.File], op.Data, func(r wal.Record) error {
 		g.records = append(g.records, reduce(&r))
 		for i := range r.Entries {
@@ -330,7 +332,13 @@ func (l *ledger) crashed(m *member) {
 	ml := &l.members[m.index]
 	ml.files = slices.DeleteFunc(ml.files, func(f ledgerFile) bool { return !f.named })
 	for i := range ml.files {
-		ml.files[i].groups = nil
+		f := &ml.files[i]
+		for k := range f.groups {
+			if f.groups[k].stage != synced {
+				l.world.probes.crashedWrite(m, f.name, ml.durable.hard, &f.groups[k])
+			}
+		}
+		f.groups = nil
 	}
 }
 

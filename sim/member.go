@@ -125,6 +125,7 @@ func (m *member) start() {
 	}
 	if state := node.State(); m.damaged && w.oracle.ledger.remembers(m, &state) == forgets {
 		w.counts.Refusals++
+		w.probes.forgets(node)
 		m.life, m.haltReason = gone, "the damaged end of its log looks like a torn write"
 		return
 	}
@@ -182,6 +183,7 @@ func (m *member) refused(err error) {
 		return
 	}
 	w.counts.Refusals++
+	w.probes.refused(err)
 	m.life, m.haltReason = gone, err.Error()
 }
 
@@ -346,6 +348,7 @@ func (m *member) halted() {
 		return
 	}
 	w.counts.Halts++
+	w.probes.halted(m)
 	excusedBySync := m.failing > 0 && m.disk.failureSeen
 	if excusedBySync {
 		m.failing--

@@ -23,6 +23,7 @@ func newWireOracle() wireOracle {
 }
 
 func (o *oracles) sent(m *member, msg *raft.Message) {
+	o.world.probes.sent(m, msg)
 	switch msg.Type {
 	case raft.MsgSnapshotOffer:
 		o.world.counts.Offers++
@@ -60,6 +61,7 @@ func (o *oracles) leads(m *member, term raft.Term) {
 	x.leaders[term] = m.index
 	x.top = max(x.top, term)
 	o.world.counts.Elections++
+	o.world.probes.elected(m)
 	o.world.elected()
 	if !o.elects(m, term) {
 		o.world.fail(OracleRaft, "member %d leads in term %d without the durable votes of a quorum",

@@ -68,6 +68,8 @@ type Result struct {
 	// Checkpoints are the trace's hashes every 4096 events, Window the events asked for.
 	Checkpoints []uint64
 	Window      []TracedEvent
+	// Probes says how often each probe was reached, in the order of ProbeNames.
+	Probes []uint64
 }
 
 // Run generates a seed's plan and runs it.
@@ -91,6 +93,7 @@ func RunPlan(plan *Plan, options Options) Result {
 		Seed: plan.Seed, Failure: w.failure, Verdict: w.budget, Hash: w.trace.hash,
 		Counts:      w.counts,
 		Checkpoints: w.trace.checkpoints, Window: w.trace.window,
+		Probes: w.probes.total(),
 	}
 }
 

@@ -76,6 +76,7 @@ func (m *member) stream(g grantedRead) {
 	switch {
 	case last:
 		if a.Code == kv.ErrCompacted && s.resumed > 0 {
+			w.probes.hits[probeStreamCompacted]++
 			a.Code = kv.ErrTimeout // the present was compacted meanwhile: no statement about it
 		}
 		a.Body = [][]byte{s.body}
@@ -128,6 +129,7 @@ func (m *member) askView(s *openStream) {
 	w := m.world
 	w.counts.Requests++
 	w.counts.Resumed++
+	w.probes.hits[probeStreamResumed]++
 	token := kv.Token(w.counts.Requests)
 	var who *kv.Identity
 	for i := range m.waiting {

@@ -276,10 +276,13 @@ func (m *member) stop(p power) {
 		w.counts.PowerLosses++
 	}
 	w.counts.Crashes++
+	w.probes.stopping(m)
+	lies := m.disk.Counts().Felt[simdisk.SyncLies]
 	report := m.disk.Crash(kind, keyed.Hash(w.plan.Seed, 0xc4a5, uint64(m.index), uint64(m.run)))
 	w.counts.TornSectors += uint64(report.Garbled + report.Older + report.Torn)
 	w.counts.LostSectors += uint64(report.Dropped)
 	w.counts.LostNames += uint64(report.NamesLost)
+	w.probes.stopped(m, p, &report, lies)
 	w.oracle.ledger.crashed(m)
 	m.breakStreams()
 	m.life, m.driver = down, nil

@@ -33,6 +33,7 @@ type world struct {
 	oracle       oracles
 	heal         healing
 	counts       Counts
+	probes       probed
 	// troubled is until when the cluster is disturbed by more than a stalled log.
 	troubled int64
 	failure  *Failure
@@ -90,6 +91,7 @@ func newWorld(plan *Plan, options *Options) *world {
 	w.trace.out, w.trace.from, w.trace.to = options.Trace, options.From, options.To
 	w.faults = make([]faultState, len(plan.Faults))
 	w.oracle = newOracles(w)
+	w.probes = newProbed(w)
 	for i := range plan.Members {
 		w.members = append(w.members, newMember(w, i))
 	}

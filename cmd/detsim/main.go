@@ -1,7 +1,7 @@
 // Command detsim is the front end of the simulator: it hunts over seeds, replays one of them,
 // measures the simulator's speed and its power.
 //
-//	detsim run --seeds N --from S --jobs J [--json]
+//	detsim run --seeds N --from S --jobs J [--json] [--probes]
 //	detsim replay SEED [--trace]
 //	detsim bench
 //	detsim mutants [--only ID] [--starts S,S,S] [--seeds N] [--check]
@@ -27,7 +27,7 @@ func main() {
 	}
 	root.AddCommand(runCommand(), replayCommand(), benchCommand(), mutantsCommand())
 	if err := root.Execute(); err != nil {
-		if !errors.Is(err, errFound) {
+		if !errors.Is(err, errFound) && !errors.Is(err, errUnreached) {
 			fmt.Fprintln(os.Stderr, "detsim:", err)
 		}
 		os.Exit(1)

@@ -23,6 +23,7 @@ type runOptions struct {
 	json        bool
 	keepGoing   bool
 	quiet       bool
+	probes      bool
 }
 
 func runCommand() *cobra.Command {
@@ -38,6 +39,8 @@ func runCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.json, "json", false, "print one JSON object for each run")
 	c.Flags().BoolVar(&o.keepGoing, "keep-going", false, "run all seeds, whatever fails")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "print no progress")
+	c.Flags().BoolVar(&o.probes, "probes", false, fmt.Sprintf(
+		"fail if a probe is never reached; always so from %d seeds on", gateSeeds))
 	return c
 }
 
@@ -79,6 +82,9 @@ func (o *runOptions) run() error {
 	}
 	if tally.failed > 0 {
 		return errFound
+	}
+	if o.gated(tally.done) {
+		return tally.probes.judge(os.Stderr)
 	}
 	return nil
 }

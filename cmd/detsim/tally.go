@@ -21,11 +21,13 @@ type tally struct {
 	calls, felt  []uint64 // per run, for the medians
 	length       []int64
 	worst        int64 // longest recovery
+	probes       probeTallies
 }
 
 func newTally(seeds uint64) *tally {
 	now := time.Now()
-	return &tally{seeds: seeds, begin: now, shown: now, oracles: make(map[sim.Oracle]int)}
+	return &tally{seeds: seeds, begin: now, shown: now, oracles: make(map[sim.Oracle]int),
+		probes: newProbeTallies()}
 }
 
 func (t *tally) add(r outcome) {
@@ -36,6 +38,7 @@ func (t *tally) add(r outcome) {
 	} else {
 		t.verdicts[r.Verdict]++
 	}
+	t.probes.add(r.Probes)
 	c := &r.Counts
 	t.virtual += c.Virtual
 	t.worst = max(t.worst, c.Recovery)
@@ -119,6 +122,7 @@ func (t *tally) report() {
 		}
 	}
 	fmt.Println()
+	t.probes.report(os.Stdout)
 }
 
 func sortedOracles(m map[sim.Oracle]int) []sim.Oracle {

@@ -175,6 +175,8 @@ type Hub struct {
 
 	hits []*scope   // reused
 	full []*watcher // reused
+
+	probes Probes
 }
 
 // New returns a hub for a store whose newest revision is current.
@@ -306,6 +308,7 @@ func (h *Hub) Cancel(env Env, id StreamID, watch int64) {
 
 // overtake ends a watcher whose next revision is compacted.
 func (h *Hub) overtake(env Env, w *watcher) {
+	h.probes[ProbeOvertaken]++
 	s, id := w.stream, w.id
 	h.remove(w)
 	header := env.Header

@@ -53,12 +53,14 @@ func (h *Hub) late(env Env, w *watcher) {
 		return
 	case h.isFull(w.stream):
 		w.state = blocked
+		h.probes[ProbeBlocked]++
 		w.stream.blocked = withWatcher(w.stream.blocked, w)
 		return
 	}
 	p := h.passFor(w)
 	if p == nil {
 		w.state = waiting
+		h.probes[ProbeWaiting]++
 		h.waiting = withWatcher(h.waiting, w)
 		return
 	}
@@ -163,6 +165,7 @@ func (h *Hub) walk(env Env, p *pass, budget int) (done bool, err error) {
 		return p.group.members == 0, nil
 	}
 	for _, w := range p.group.all() {
+		h.probes[ProbeCaughtUp]++
 		h.detach(w)
 		w.next = h.front
 		h.enliven(w)
@@ -176,6 +179,7 @@ func (h *Hub) overtaken(env Env, p *pass) {
 	if p.front.Main >= floor {
 		return
 	}
+	h.probes[ProbePassOvertaken]++
 	p.group.forget()
 	for _, w := range p.group.all() {
 		if max(w.next, p.first) < floor {

@@ -29,6 +29,7 @@ func (h *Hub) Advance(env Env, newest mvcc.Revision, changes int) error {
 				return err
 			}
 		} else {
+			h.noteDelay(newest, changes)
 			h.delay(env, newest)
 		}
 	}

@@ -64,7 +64,9 @@ func newCache(bytes int64) cache {
 }
 
 // get returns the record [off, end) of s if its block is or becomes cached, nil otherwise.
-func (c *cache) get(disk diskio.Reader, s *span, off, end int64) ([]byte, error) {
+func (c *cache) get(
+	disk diskio.Reader, s *span, off, end int64, probes *Probes,
+) ([]byte, error) {
 	if len(c.ghosts) == 0 || end-off > maxCached {
 		return nil, nil
 	}
@@ -73,6 +75,7 @@ func (c *cache) get(disk diskio.Reader, s *span, off, end int64) ([]byte, error)
 		slot := &c.slots[i]
 		slot.used = true
 		if off -= slot.off; end-slot.off <= int64(len(slot.data)) {
+			probes[ProbeCacheHit]++
 			return slot.data[off : end-slot.off : end-slot.off], nil
 		}
 		// The block was loaded while its last records were in memory.
@@ -89,7 +92,8 @@ func (c *cache) get(disk diskio.Reader, s *span, off, end int64) ([]byte, error)
 	if err := s.fetch(disk, data, from); err != nil {
 		return nil, err
 	}
-	c.insert(cacheSlot{key: key, off: from, data: data})
+	probes[ProbeCacheLoaded]++
+	c.insert(cacheSlot{key: key, off: from, data: data}, probes)
 	return data[off-from : end-from : end-from], nil
 }
 
@@ -125,7 +129,7 @@ func (c *cache) earns(key blockKey) bool {
 }
 
 // insert adds a block and evicts others until all fit.
-func (c *cache) insert(slot cacheSlot) {
+func (c *cache) insert(slot cacheSlot, probes *Probes) {
 	size := int64(len(slot.data))
 	for c.bytes+size > c.limit {
 		c.hand %= len(c.slots)
@@ -135,6 +139,7 @@ func (c *cache) insert(slot cacheSlot) {
 			c.hand++
 			continue
 		}
+		probes[ProbeCacheEvicted]++
 		c.bytes -= int64(len(victim.data))
 		delete(c.where, victim.key)
 		last := len(c.slots) - 1

@@ -100,6 +100,7 @@ func (l *Log) flushGraves(ops []diskio.Op) []diskio.Op {
 			l.removing = l.issue(&ops, diskio.Op{Kind: diskio.Remove, File: g.name})
 			break
 		}
+		l.probes[ProbeGraveHeld]++
 	}
 	return ops
 }
@@ -175,7 +176,12 @@ func (l *Log) refused(c *diskio.Completion) bool {
 func (l *Log) Full() bool { return l.full }
 
 // Retry lets a log that met a full disk write again.
-func (l *Log) Retry() { l.full = false }
+func (l *Log) Retry() {
+	if l.full {
+		l.probes[ProbeDiskFullRetried]++
+	}
+	l.full = false
+}
 
 // wrote notes that everything issued of s is written.
 func (l *Log) wrote(s *segment) {

@@ -52,6 +52,7 @@ type Log struct {
 	retired  bool          // a receiver is installing its state in this one's place
 	full     bool          // the disk was full; only removals are issued
 	err      error
+	probes   Probes
 }
 
 // Append adds a record whose Rev is higher than every earlier one. parts, joined, are the
@@ -69,9 +70,15 @@ func (l *Log) Append(rev Rev, kind RecordKind, parts ...[]byte) (kv []byte) {
 		size += int64(len(p))
 	}
 	if l.active != nil && !l.active.accepts(rev, size, l.opt.SegmentBytes) {
+		if l.last.Main == rev.Main {
+			l.probes[ProbeTxnSplit]++
+		}
 		l.seal()
 	}
 	if l.active == nil {
+		if size > l.opt.SegmentBytes-segmentStart {
+			l.probes[ProbeLongRecord]++
+		}
 		l.begin(rev)
 	}
 	s := l.active
@@ -128,12 +135,13 @@ func (l *Log) Read(rev Rev) (kv []byte, err error) {
 	if b := s.inMemory(off, end); b != nil {
 		return b[recordHeader:], nil
 	}
-	if b, err := l.cache.get(l.disk, s.span, off, end); b != nil || err != nil {
+	if b, err := l.cache.get(l.disk, s.span, off, end, &l.probes); b != nil || err != nil {
 		if err != nil {
 			return nil, err
 		}
 		return s.verify(i, b)
 	}
+	l.probes[ProbeReadFromFile]++
 	return s.read(l.disk, i)
 }
 

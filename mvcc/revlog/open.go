@@ -83,6 +83,7 @@ func Open(disk diskio.Reader, opt Options) (*Log, Loaded, error) {
 		return nil, Loaded{}, err
 	}
 	l.bury(f)
+	l.noteOpened(&f, &loaded)
 	return l, loaded, nil
 }
 

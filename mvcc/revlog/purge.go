@@ -26,6 +26,9 @@ func (l *Log) purgeNext() []*segment {
 	if !l.purge.running && !l.holdsMuch() {
 		return nil
 	}
+	if !l.purge.running {
+		l.probes[ProbePurge]++
+	}
 	l.purge.running = true
 	for i, s := range l.segments {
 		if !l.purge.done.Less(s.last) {

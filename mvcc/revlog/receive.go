@@ -246,6 +246,7 @@ func (r *Receiver) refused(c *diskio.Completion) bool {
 		return false
 	}
 	r.full = true
+	r.log.probes[ProbeInstallFull]++
 	return true
 }
 
@@ -285,7 +286,8 @@ func (r *Receiver) succeed() {
 	l := &Log{disk: old.disk, opt: old.opt, home: old.home, scanned: true, known: true,
 		consider: true, newest: r.publish.gen, last: r.last,
 		cache: newCache(old.opt.CacheBytes - old.opt.CacheBytes/2),
-		first: old.opt.TicketBase + old.home.logTicket, paused: old.paused}
+		first: old.opt.TicketBase + old.home.logTicket, paused: old.paused, probes: old.probes}
+	l.probes[ProbeInstalled]++
 	for _, s := range r.segments {
 		bare := *s.span
 		bare.chunks = nil

@@ -296,6 +296,7 @@ func (l *Log) swap() {
 	if k < 0 || !slices.Equal(l.segments[k:k+len(w.from)], w.from) {
 		panic("revlog: the sources of a reclaim are not neighbours any more")
 	}
+	l.noteSwapped(w)
 	var with []*segment
 	var spans []*span
 	if w.out != nil {

@@ -69,6 +69,7 @@ func (l *Log) Fetched(
 		return nil, completionError(c, err)
 	}
 	if hi = min(hi, p.hi); hi < lo {
+		l.probes[ProbeFetchCut]++
 		return nil, nil
 	}
 	entries, off, err := entriesIn(c.Data, p.offset, life, sector, lo, hi, maxBytes)

@@ -71,6 +71,7 @@ func Open(disk diskio.Reader, opt Options) (*Log, Recovered, error) {
 	if err := r.install(l); err != nil {
 		return nil, Recovered{}, err
 	}
+	l.noteRecovery(r)
 	rec, err := r.recovered(l)
 	return l, rec, err
 }

@@ -131,6 +131,9 @@ func (l *Log) release() {
 		set.material = append(set.material, set.live[n].file)
 		n++
 	}
+	if n < len(set.live)-1 && set.live[n].sequence < l.durableOldest {
+		l.probes[ProbeFetchPins]++
+	}
 	if n == 0 {
 		return
 	}
@@ -181,6 +184,7 @@ func (l *Log) startPrep() {
 	set.nextSeq++
 	set.starved, set.waited = false, 0
 	if n := len(set.material); n > 0 {
+		l.probes[ProbeRecycled]++
 		p := &set.prep
 		p.from, set.material = set.material[n-1], set.material[:n-1]
 		p.segment.size = max(p.from.size, l.opt.SegmentBytes)
@@ -264,6 +268,7 @@ func (l *Log) prepared(c diskio.Completion) error {
 	err := c.Status.Err()
 	if c.Status == diskio.NoSpace && (c.Kind == diskio.Allocate || c.Kind == diskio.Write) {
 		p.failed, set.starved, set.waited, err = true, true, 0, nil
+		l.probes[ProbeDiskFull]++
 	}
 	if err != nil {
 		return completionError(c, err)

@@ -76,6 +76,7 @@ type Log struct {
 
 	started, ready bool
 	tickets        uint64 // operations issued so far
+	probes         Probes
 }
 
 // flight is the write and sync in progress.
@@ -138,6 +139,7 @@ func (l *Log) Append(a raft.Append) {
 		}
 		if a.MustSync {
 			l.open().addMark(RecordHardState, a.Hard)
+			l.probes[ProbeHardStateAlone]++
 		}
 	}
 	c := l.queue[len(l.queue)-1]
@@ -202,6 +204,9 @@ func (l *Log) recycle(c *chunk) {
 // cutFrom notes that the entries from i on are being overwritten: from now on no earlier write may
 // make them count as durable, and no fetch may return them.
 func (l *Log) cutFrom(i raft.Index) {
+	if c := l.flight.chunk; c != nil && c.durable > max(l.durable, i-1) {
+		l.probes[ProbeCutInFlight]++
+	}
 	l.durable = min(l.durable, i-1)
 	if l.flight.chunk != nil {
 		l.flight.chunk.durable = min(l.flight.chunk.durable, i-1)
@@ -234,6 +239,7 @@ func (l *Log) Mark() {
 	}
 	c := l.open()
 	c.addMark(RecordMark, l.queued.hard)
+	l.probes[ProbeSyncMark]++
 	c.ticket, c.durable = l.lazyTicket, l.queued.last
 	l.lazyTicket = 0
 }
@@ -272,6 +278,7 @@ func (l *Log) issue(ops []diskio.Op) []diskio.Op {
 	rolled := false
 	if set.offset+size > set.active().size && set.offset > set.fresh {
 		if len(set.spares) == 0 {
+			l.probes[ProbeRollWaited]++
 			return ops
 		}
 		set.roll(l.sector)
@@ -291,6 +298,9 @@ func (l *Log) issue(ops []diskio.Op) []diskio.Op {
 	l.flight.offset = set.offset
 	ops = append(ops, l.writeAt(seg, c.buf), l.op(diskio.Op{Lane: diskio.LaneLog,
 		Kind: diskio.Sync, File: seg.name}))
+	if len(c.metas) > 1 {
+		l.probes[ProbeGroupCommit]++
+	}
 	l.flight.last = l.next - 1
 	l.flight.tickets.last = l.tickets
 	l.flight.tickets.left = l.tickets + 1 - l.flight.tickets.first
@@ -409,4 +419,9 @@ func (l *Log) Reserve() int { return len(l.segments.spares) }
 func (l *Log) Starved() bool { return l.segments.starved }
 
 // Retry lets a log that is starved ask for space again at once.
-func (l *Log) Retry() { l.segments.starved, l.segments.waited = false, 0 }
+func (l *Log) Retry() {
+	if l.segments.starved {
+		l.probes[ProbeDiskFullRetried]++
+	}
+	l.segments.starved, l.segments.waited = false, 0
+}
