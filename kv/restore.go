@@ -68,5 +68,6 @@ func (r *Restore) Finished() (*mvcc.Engine, bool) { return r.store.Finished() }
 // storeOptions are the options of a member's engine.
 func storeOptions(lim *Limits) mvcc.Options {
 	return mvcc.Options{Dir: dataDir, SegmentBytes: lim.DataSegmentBytes,
-		StepBytes: int64(lim.ChunkBytes), CacheBytes: lim.CacheBytes, TicketBase: ticketStore}
+		StepBytes: int64(lim.ChunkBytes), CacheBytes: lim.CacheBytes, TicketBase: ticketStore,
+		BlockKeys: lim.BlockKeys}
 }

@@ -71,6 +71,7 @@ func (n *Node) startWatching() {
 	n.watching.hub = watch.New(watch.Limits{
 		StreamBytes:   n.cfg.Limits.WatchBytes,
 		FragmentBytes: n.cfg.Limits.MaxRequestBytes + transportOverhead,
+		LiveChanges:   n.cfg.Limits.LiveChanges,
 		NotifyNanos:   max(interval, minNotifyNanos),
 		Seed:          n.cfg.Seed,
 	}, n.store.Revision())

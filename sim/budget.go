@@ -76,6 +76,7 @@ func overdraw(p *Plan, weights *[numFaultKinds]uint16, rotten []int, absent nets
 	if _, unruly := electionsFail(p); p.Members > p.Founders || unruly || !d.chance(80_000) {
 		return rotten, absent
 	}
+	p.Overdrawn = true
 	weights[FaultLie], weights[FaultLostWrite] = 0, 0
 	weights[FaultWipe], weights[FaultOldImage] = 0, 0
 	weights[FaultRot], weights[FaultDecay] = 12, 12

@@ -68,6 +68,8 @@ func generateLimits(seed uint64) kv.Limits {
 	l.InflightMessages = int(d.spread(1, 128))
 	l.ChunkBytes = int(d.spread(256, 16<<10))
 	l.StepUnits = int(d.spread(4, 1000))
+	l.BlockKeys = int(d.spread(4, 64))
+	l.LiveChanges = int(d.spread(2, 1024))
 	return l
 }
 

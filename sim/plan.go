@@ -46,10 +46,12 @@ type Plan struct {
 	// Absent are members that stay down from the end of the chaos until the second settling: the
 	// others owe progress without them. Together with those that damage may take they are fewer
 	// than half.
-	Absent   netsim.Set
-	Ending   Ending
-	Auth     AuthPlan
-	Reshapes []Reshape // what the operator does, by time
+	Absent netsim.Set
+	// Overdrawn says that damage which shows may hit every member.
+	Overdrawn bool
+	Ending    Ending
+	Auth      AuthPlan
+	Reshapes  []Reshape // what the operator does, by time
 }
 
 // Ending says how the first reading ends.
@@ -256,7 +258,7 @@ func (p *Plan) String() string {
 	fmt.Fprintf(&b, "peers %+v\nclients %+v\n", p.Peers, p.Clients)
 	fmt.Fprintf(&b, "wire %d ppm, turn %d, read %d, notify %s\n", p.WirePPM, p.TurnDelay,
 		p.ReadDelay, clockTime(p.NotifyNanos))
-	fmt.Fprintf(&b, "absent %b, ending %d\n", p.Absent, p.Ending)
+	fmt.Fprintf(&b, "absent %b, overdrawn %v, ending %d\n", p.Absent, p.Overdrawn, p.Ending)
 	for i, m := range p.Machines {
 		fmt.Fprintf(&b, "machine %d %+v\n", i, m)
 	}

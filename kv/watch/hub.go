@@ -92,6 +92,9 @@ const (
 type Limits struct {
 	StreamBytes   int // let out to a stream and not yet consumed
 	FragmentBytes int // from which on a response is split for those who allow it
+	// LiveChanges is the number of changes up to which a revision is let out at once. What is larger
+	// makes every live watcher late, and the passes bring it in bounded steps.
+	LiveChanges int
 	// NotifyNanos is the time between progress notices; Seed keys each stream's share of a tenth
 	// of it that comes on top.
 	NotifyNanos int64
@@ -181,7 +184,8 @@ type Hub struct {
 
 // New returns a hub for a store whose newest revision is current.
 func New(limits Limits, current mvcc.Revision) *Hub {
-	if limits.StreamBytes <= 0 || limits.FragmentBytes <= 0 || limits.NotifyNanos <= 0 {
+	if limits.StreamBytes <= 0 || limits.FragmentBytes <= 0 || limits.NotifyNanos <= 0 ||
+		limits.LiveChanges <= 0 {
 		panic(fmt.Sprintf("watch: limits %+v", limits))
 	}
 	return &Hub{limits: limits, front: current + 1, streams: make(map[StreamID]*stream),

@@ -307,7 +307,8 @@ func (a *audience) settle() {
 }
 
 func tinyLimits(stream int) Limits {
-	return Limits{StreamBytes: stream, FragmentBytes: 200, NotifyNanos: 1000, Seed: 7}
+	return Limits{StreamBytes: stream, FragmentBytes: 200, NotifyNanos: 1000, Seed: 7,
+		LiveChanges: 1024}
 }
 
 func drawCreate(t *rapid.T, newest mvcc.Revision) Create {
@@ -387,7 +388,7 @@ func drawHistory(t *rapid.T, a *audience) {
 			mvcc.Revision(rapid.IntRange(1, newest).Draw(t, "compact")))
 	case 1:
 		drawWrite(t, a)
-		require.NoError(t, a.hub.Advance(a.env(), a.store.newest(), liveChanges+1))
+		require.NoError(t, a.hub.Advance(a.env(), a.store.newest(), a.hub.limits.LiveChanges+1))
 	case 2:
 		for range rapid.IntRange(1, 5).Draw(t, "revisions") {
 			drawWrite(t, a)
@@ -552,6 +553,7 @@ func BenchmarkOneKeyToManyWatchers(b *testing.B) {
 	for _, n := range []int{500, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			a := newAudience(b, Limits{StreamBytes: 1 << 20, FragmentBytes: 2 << 20,
+				LiveChanges: 1024,
 				NotifyNanos: 1e9})
 			for i := range n {
 				a.hub.Create(a.env(), StreamID(i+1), Create{Spec: Spec{Key: []byte("a")}})
@@ -577,7 +579,8 @@ func BenchmarkOneKeyToManyWatchers(b *testing.B) {
 }
 
 func BenchmarkAHundredThousandWatchersOfOtherKeys(b *testing.B) {
-	a := newAudience(b, Limits{StreamBytes: 1 << 20, FragmentBytes: 2 << 20, NotifyNanos: 1e9})
+	a := newAudience(b, Limits{StreamBytes: 1 << 20, FragmentBytes: 2 << 20, NotifyNanos: 1e9,
+		LiveChanges: 1024})
 	for i := range 100_000 {
 		spec := Spec{Key: fmt.Appendf(nil, "k%06d", i)}
 		if i%2 == 0 {

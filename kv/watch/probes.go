@@ -45,7 +45,7 @@ func (h *Hub) Probes() Probes { return h.probes }
 
 // noteDelay counts why live watchers are made late.
 func (h *Hub) noteDelay(newest mvcc.Revision, changes int) {
-	if newest == h.front && changes > liveChanges {
+	if newest == h.front && changes > h.limits.LiveChanges {
 		h.probes[ProbeHugeRevision]++
 	} else {
 		h.probes[ProbeRevisionsSkipped]++

@@ -12,10 +12,6 @@ import (
 	"github.com/detcd/detcd/mvcc"
 )
 
-// liveChanges is the number of changes up to which a revision is let out at once. What is larger
-// makes every live watcher late, and the passes bring it in bounded steps.
-const liveChanges = 1024
-
 // Advance tells of the newest visible revision, and how many changes it has, -1 if nobody knows.
 // Watchers that are live get it; if it is too large, or not the next one, because a state was
 // installed, they are behind.
@@ -24,7 +20,7 @@ func (h *Hub) Advance(env Env, newest mvcc.Revision, changes int) error {
 		return nil
 	}
 	if h.live.members > 0 {
-		if newest == h.front && changes >= 0 && changes <= liveChanges {
+		if newest == h.front && changes >= 0 && changes <= h.limits.LiveChanges {
 			if err := h.publish(env, changes); err != nil {
 				return err
 			}
