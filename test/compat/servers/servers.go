@@ -68,6 +68,7 @@ type Server struct {
 	Address   string // of the client URL
 	ClientURL string
 	LogFile   string
+	PeerURL   string // none for a Single
 
 	args    []string
 	process *exec.Cmd
@@ -126,6 +127,7 @@ func ClusterAt(p Program, dir string, ports []int, flags ...string) ([]*Server, 
 		peer := fmt.Sprintf("http://127.0.0.1:%d", ports[2*i+1])
 		s.args = append(s.args, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--advertise-client-urls", s.ClientURL)
+		s.PeerURL = peer
 		initial = append(initial, s.Name+"="+peer)
 		all = append(all, s)
 	}
@@ -134,6 +136,25 @@ func ClusterAt(p Program, dir string, ports []int, flags ...string) ([]*Server, 
 		s.args = append(s.args, flags...)
 	}
 	return all, nil
+}
+
+// Join returns a member, not started yet, that belongs to a cluster as soon as that knows its peer
+// URL.
+func Join(p Program, dir, name string, members []*Server) (s *Server, peer string, err error) {
+	ports, err := FreePorts(2)
+	if err != nil {
+		return nil, "", err
+	}
+	s = newServer(p, name, dir, ports[0])
+	s.PeerURL = fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	initial := name + "=" + s.PeerURL
+	for _, m := range members {
+		initial += "," + m.Name + "=" + m.PeerURL
+	}
+	s.args = append(s.args, "--listen-peer-urls", s.PeerURL, "--initial-advertise-peer-urls",
+		s.PeerURL, "--advertise-client-urls", s.ClientURL, "--initial-cluster", initial,
+		"--initial-cluster-state", "existing")
+	return s, s.PeerURL, nil
 }
 
 func newServer(p Program, name, dir string, port int) *Server {
