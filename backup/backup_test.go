@@ -113,6 +113,30 @@ func save(t require.TestingT, dir string, c *backup.Content, rows backup.Rows) s
 	return path
 }
 
+// Whether users count is written only once somebody can have said so, as etcd writes it.
+func TestUntouchedUsersHaveNoSwitch(t *testing.T) {
+	for _, c := range []struct {
+		auth kv.AuthImage
+		want []byte
+	}{{kv.AuthImage{Revision: 1}, nil}, {kv.AuthImage{Revision: 4}, []byte{0}},
+		{kv.AuthImage{Revision: 4, Enabled: true}, []byte{1}}} {
+		content := &backup.Content{Compacted: -1}
+		content.Auth = c.auth
+		path := save(t, t.TempDir(), content, records(nil))
+		db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true})
+		require.NoError(t, err)
+		require.NoError(t, db.View(func(tx *bolt.Tx) error {
+			require.Equal(t, c.want, tx.Bucket([]byte("auth")).Get([]byte("authEnabled")))
+			return nil
+		}))
+		require.NoError(t, db.Close())
+		f, err := backup.Open(path)
+		require.NoError(t, err)
+		require.Equal(t, c.auth, f.Content.Auth)
+		require.NoError(t, f.Close())
+	}
+}
+
 // What was written is read back, by bbolt and by ourselves, and bbolt can go on writing to it.
 func TestBackupReadsAsWritten(t *testing.T) {
 	dir := t.TempDir()

@@ -43,12 +43,7 @@ func (c *Content) buckets() ([]bucket, error) {
 		removed = append(removed, row{key: memberKey(id), value: []byte("removed")})
 	}
 	if c.Auth.Revision > 0 {
-		enabled := byte(0)
-		if c.Auth.Enabled {
-			enabled = 1
-		}
-		auth = []row{{key: []byte(keyAuthEnabled), value: []byte{enabled}},
-			{key: []byte(keyAuthRevision), value: bigEndian(c.Auth.Revision)}}
+		auth = c.authRows()
 	}
 	all := []bucket{
 		{name: bucketAlarm, rows: alarms},
@@ -290,6 +285,22 @@ func (c *Content) readMeta(key, value []byte) error {
 		c.StorageVersion = string(value)
 	}
 	return nil
+}
+
+// untouched is the auth revision of a store whose users nobody has ever changed.
+const untouched = 1
+
+// authRows leaves the switch out while nobody can have touched it, as etcd does, so that both count
+// as many rows in a backup.
+func (c *Content) authRows() []row {
+	rows := []row{{key: []byte(keyAuthRevision), value: bigEndian(c.Auth.Revision)}}
+	switch {
+	case c.Auth.Enabled:
+		rows = append(rows, row{key: []byte(keyAuthEnabled), value: []byte{1}})
+	case c.Auth.Revision != untouched:
+		rows = append(rows, row{key: []byte(keyAuthEnabled), value: []byte{0}})
+	}
+	return rows
 }
 
 func (c *Content) readAuth(key, value []byte) error {

@@ -47,7 +47,7 @@ func mutex(ctx context.Context, _ *testing.T, c *clientv3.Client) judge {
 		if err != nil {
 			return err
 		}
-		if s := sure.Load(); s < 5 || n < s || n > s+maybe.Load() {
+		if s := sure.Load(); s < 1 || n < s || n > s+maybe.Load() {
 			return fmt.Errorf("the counter is %d after %d increments and %d of unknown outcome", n, s,
 				maybe.Load())
 		}
@@ -111,6 +111,10 @@ func election(ctx context.Context, _ *testing.T, c *clientv3.Client) judge {
 			return err
 		}
 		led.Add(1)
+		resumed := concurrency.ResumeElection(s, "election/", e.Key(), e.Rev())
+		if err := resumed.Proclaim(ctx, name+" goes on"); err != nil {
+			return err
+		}
 		r, err := e.Leader(ctx)
 		if err != nil {
 			return err
@@ -118,6 +122,12 @@ func election(ctx context.Context, _ *testing.T, c *clientv3.Client) judge {
 		if string(r.Kvs[0].Key) != e.Key() {
 			return fmt.Errorf("%s leads with %q, and %q is the leader's key", name, e.Key(),
 				r.Kvs[0].Key)
+		}
+		watch, stop := context.WithCancel(ctx)
+		defer stop()
+		if r, ok := <-e.Observe(watch); !ok || string(r.Kvs[0].Value) != name+" goes on" ||
+			resumed.Header().Revision <= e.Header().Revision {
+			return fmt.Errorf("%s is observed as %v", name, r)
 		}
 		return e.Resign(ctx)
 	}

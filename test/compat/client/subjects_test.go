@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/mirror"
@@ -21,25 +20,59 @@ import (
 	"go.etcd.io/etcd/client/v3/ordering"
 )
 
-const (
-	lease   = pb.Lease_LeaseGrant_FullMethodName
-	watches = pb.Watch_Watch_FullMethodName
-)
+const testTime = 12 * time.Second // of the first phase
 
-func subjects() []subject {
-	return []subject{
-		{name: "acknowledged puts stay", work: puts},
-		{name: "reads behind an ordering client never go back", work: ordered},
-		{name: "transactions keep the sum", work: transfers},
-		{name: "namespace", work: namespaced},
-		{name: "maintenance", work: maintenance},
-		{name: "leases", needs: []string{lease}, work: leases},
-		{name: "watchers see every revision once", needs: []string{watches}, work: watching},
-		{name: "mirror", needs: []string{watches}, work: mirrored},
-		{name: "mutex", needs: []string{lease, watches}, work: mutex},
-		{name: "election", needs: []string{lease, watches}, work: election},
-		{name: "leasing", needs: []string{lease, watches}, work: leased},
+func phases() []phase {
+	return []phase{
+		{"helpers", testTime, often, helpers()},
+		{"maintenance", 8 * time.Second, often, []subject{
+			{"maintenance", alone(maintenance)}, {"snapshots", snapshots},
+			{"alarms", alone(alarms)}, {"downgrade", alone(downgrades)},
+			{"move leader", moveLeader},
+		}},
+		// A change of members is refused while one has been away lately.
+		{"members", 13 * time.Second, seldom, []subject{{"membership", membership}}},
+		{"users", 7 * time.Second, often, []subject{{"users", users}}},
 	}
+}
+
+func helpers() []subject {
+	plain := func(_ *testing.T, c *clientv3.Client) (clientv3.KV, error) {
+		return clientv3.NewKV(c), nil
+	}
+	return []subject{
+		{"every call of KV", alone(ledgerOf("ledger/", plain))},
+		{"every call in a namespace", alone(ledgerOf("n", inNamespace, "stream"))},
+		{"every call in order", alone(ledgerOf("order/", inOrder, "stream"))},
+		{"acknowledged puts stay", alone(puts)},
+		{"reads behind an ordering client never go back", alone(ordered)},
+		{"transactions keep the sum", alone(transfers)},
+		{"counters of every isolation", alone(isolations)},
+		{"namespace", alone(namespaced)},
+		{"kubernetes' calls", kubernetesCalls},
+		{"leases", alone(leases)},
+		{"every call of Lease", alone(leaseCalls)},
+		{"sessions", alone(sessions)},
+		{"watchers see every revision once", alone(watching)},
+		{"watchers see what they asked for", alone(watchOptions)},
+		{"mirror", alone(mirrored)},
+		{"mutex", alone(mutex)},
+		{"locks that are tried", alone(lockers)},
+		{"election", alone(election)},
+		{"leasing", alone(leased)},
+		{"names of services", naming},
+		{"queues", alone(queues)},
+		{"barriers", alone(barriers)},
+		{"many readers or one writer", alone(readersAndWriters)},
+	}
+}
+
+func inNamespace(_ *testing.T, c *clientv3.Client) (clientv3.KV, error) {
+	return namespace.NewKV(c, "ledger-space/"), nil
+}
+
+func inOrder(_ *testing.T, c *clientv3.Client) (clientv3.KV, error) {
+	return ordering.NewKV(c, ordering.NewOrderViolationSwitchEndpointClosure(c)), nil
 }
 
 // write puts numbered keys until the context ends and returns the ones that were acknowledged.
@@ -52,7 +85,7 @@ func write(ctx context.Context, kv clientv3.KV, prefix string) (acknowledged []s
 		if err == nil {
 			acknowledged = append(acknowledged, key)
 		}
-		pause(ctx, time.Millisecond)
+		pause(ctx, 5*time.Millisecond)
 	}
 	return acknowledged
 }
@@ -99,18 +132,21 @@ func namespaced(ctx context.Context, _ *testing.T, c *clientv3.Client) judge {
 	kv := namespace.NewKV(c, "space/")
 	acknowledged := write(ctx, kv, "x")
 	return func(ctx context.Context) error {
-		inside, err := stored(ctx, kv, "x")
-		if err != nil {
-			return err
-		}
-		outside, err := stored(ctx, c, "space/x")
-		if err != nil {
-			return err
-		}
-		if len(inside) != len(outside) {
-			return fmt.Errorf("%d keys inside the namespace, %d outside", len(inside), len(outside))
-		}
-		return haveAll(inside, acknowledged)
+		return again(ctx, func(ctx context.Context) error {
+			inside, err := stored(ctx, kv, "x")
+			if err != nil {
+				return err
+			}
+			outside, err := stored(ctx, c, "space/x")
+			if err != nil {
+				return err
+			}
+			if len(inside) != len(outside) {
+				return fmt.Errorf("%d keys inside the namespace, %d outside", len(inside),
+					len(outside))
+			}
+			return haveAll(inside, acknowledged)
+		})
 	}
 }
 
@@ -128,6 +164,7 @@ func ordered(ctx context.Context, t *testing.T, c *clientv3.Client) judge {
 			require.GreaterOrEqual(t, r.Header.Revision, newest)
 			newest, reads = r.Header.Revision, reads+1
 		}
+		pause(ctx, 5*time.Millisecond)
 	}
 	return func(context.Context) error {
 		if reads < 10 {
@@ -156,6 +193,7 @@ func transfers(ctx context.Context, t *testing.T, c *clientv3.Client) judge {
 				if transfer(ctx, c, account(i), account(3*i+1)) == nil {
 					done.Add(1)
 				}
+				pause(ctx, 10*time.Millisecond)
 			}
 		})
 	}
@@ -197,46 +235,6 @@ func transfer(ctx context.Context, c *clientv3.Client, from, to string) error {
 		return nil
 	}, concurrency.WithAbortContext(call))
 	return err
-}
-
-func maintenance(ctx context.Context, _ *testing.T, c *clientv3.Client) judge {
-	round := func(ctx context.Context) error {
-		r, err := c.Get(ctx, "x")
-		if err != nil {
-			return err
-		}
-		if _, err := c.MemberList(ctx); err != nil {
-			return err
-		}
-		for _, endpoint := range c.Endpoints() {
-			if _, err := c.Status(ctx, endpoint); err != nil {
-				return err
-			}
-			if _, err := c.HashKV(ctx, endpoint, r.Header.Revision); err != nil {
-				return err
-			}
-			if _, err := c.Defragment(ctx, endpoint); err != nil {
-				return err
-			}
-		}
-		_, err = c.Compact(ctx, r.Header.Revision)
-		return err
-	}
-	for ctx.Err() == nil {
-		call, cancel := context.WithTimeout(ctx, callTime)
-		_, _ = c.Put(call, "x", "y") // any outcome will do
-		_ = round(call)              // it has to work only once all members live
-		cancel()
-		pause(ctx, 50*time.Millisecond)
-	}
-	return func(ctx context.Context) error {
-		return again(ctx, func(ctx context.Context) error {
-			if _, err := c.Put(ctx, "x", "z"); err != nil {
-				return err
-			}
-			return round(ctx)
-		})
-	}
 }
 
 // leases holds one lease by keep-alives through all kills, and has others expire.
@@ -312,11 +310,11 @@ func watching(ctx context.Context, t *testing.T, c *clientv3.Client) judge {
 	}()
 	acknowledged := write(ctx, c, "watched/")
 	return func(ctx context.Context) error {
-		found, err := stored(ctx, c, "watched/")
-		if err != nil {
-			return err
-		}
-		err = again(ctx, func(context.Context) error {
+		var found map[string]string
+		err := again(ctx, func(ctx context.Context) (err error) {
+			if found, err = stored(ctx, c, "watched/"); err != nil {
+				return err
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			if broken == nil && !maps.Equal(seen, found) {
@@ -361,20 +359,31 @@ func mirrored(ctx context.Context, t *testing.T, c *clientv3.Client) judge {
 			mu.Lock()
 			for _, e := range r.Events {
 				copied[string(e.Kv.Key)] = string(e.Kv.Value)
+				if e.Type == clientv3.EventTypeDelete {
+					delete(copied, string(e.Kv.Key))
+				}
 			}
 			mu.Unlock()
 		}
 	}()
 	acknowledged := append(first, write(ctx, c, "mirror/b")...)
 	return func(ctx context.Context) error {
-		found, err := stored(ctx, c, "mirror/")
-		if err != nil {
+		gone := acknowledged[len(acknowledged)-1]
+		acknowledged = acknowledged[:len(acknowledged)-1]
+		if err := again(ctx, func(ctx context.Context) error {
+			_, err := c.Delete(ctx, gone)
+			return err
+		}); err != nil {
 			return err
 		}
-		if err := haveAll(found, acknowledged); err != nil {
-			return err
-		}
-		return again(ctx, func(context.Context) error {
+		return again(ctx, func(ctx context.Context) error {
+			found, err := stored(ctx, c, "mirror/")
+			if err != nil {
+				return err
+			}
+			if err := haveAll(found, acknowledged); err != nil {
+				return err
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			if !maps.Equal(copied, found) {

@@ -68,6 +68,7 @@ type Server struct {
 	Address   string // of the client URL
 	ClientURL string
 	LogFile   string
+	PeerURL   string // none for a Single
 
 	args    []string
 	process *exec.Cmd
@@ -75,7 +76,8 @@ type Server struct {
 }
 
 // Single starts a cluster of one member. The URLs that it advertises are the same for every server,
-// so that both programs compute the same ids and answer the same member lists.
+// so that both programs compute the same ids and answer the same member lists. $CLIENT in a flag is
+// the client URL.
 func Single(ctx context.Context, p Program, dir string, flags ...string) (*Server, error) {
 	dir, err := os.MkdirTemp(dir, p.Name+"-")
 	if err != nil {
@@ -91,7 +93,9 @@ func Single(ctx context.Context, p Program, dir string, flags ...string) (*Serve
 		"--advertise-client-urls", "http://127.0.0.1:2379",
 		"--initial-advertise-peer-urls", "http://127.0.0.1:2380",
 		"--initial-cluster", "n1=http://127.0.0.1:2380")
-	s.args = append(s.args, flags...)
+	for _, flag := range flags {
+		s.args = append(s.args, strings.ReplaceAll(flag, "$CLIENT", s.ClientURL))
+	}
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
@@ -103,21 +107,27 @@ func Single(ctx context.Context, p Program, dir string, flags ...string) (*Serve
 
 // Cluster returns members that are not started yet.
 func Cluster(p Program, dir string, size int, flags ...string) ([]*Server, error) {
-	dir, err := os.MkdirTemp(dir, p.Name+"-")
+	ports, err := FreePorts(2 * size)
 	if err != nil {
 		return nil, err
 	}
-	ports, err := FreePorts(2 * size)
+	return ClusterAt(p, dir, ports, flags...)
+}
+
+// ClusterAt is Cluster with ports of the caller's, two for each member.
+func ClusterAt(p Program, dir string, ports []int, flags ...string) ([]*Server, error) {
+	dir, err := os.MkdirTemp(dir, p.Name+"-")
 	if err != nil {
 		return nil, err
 	}
 	var all []*Server
 	var initial []string
-	for i := range size {
+	for i := range len(ports) / 2 {
 		s := newServer(p, fmt.Sprintf("n%d", i+1), dir, ports[2*i])
 		peer := fmt.Sprintf("http://127.0.0.1:%d", ports[2*i+1])
 		s.args = append(s.args, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--advertise-client-urls", s.ClientURL)
+		s.PeerURL = peer
 		initial = append(initial, s.Name+"="+peer)
 		all = append(all, s)
 	}
@@ -126,6 +136,25 @@ func Cluster(p Program, dir string, size int, flags ...string) ([]*Server, error
 		s.args = append(s.args, flags...)
 	}
 	return all, nil
+}
+
+// Join returns a member, not started yet, that belongs to a cluster as soon as that knows its peer
+// URL.
+func Join(p Program, dir, name string, members []*Server) (s *Server, peer string, err error) {
+	ports, err := FreePorts(2)
+	if err != nil {
+		return nil, "", err
+	}
+	s = newServer(p, name, dir, ports[0])
+	s.PeerURL = fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	initial := name + "=" + s.PeerURL
+	for _, m := range members {
+		initial += "," + m.Name + "=" + m.PeerURL
+	}
+	s.args = append(s.args, "--listen-peer-urls", s.PeerURL, "--initial-advertise-peer-urls",
+		s.PeerURL, "--advertise-client-urls", s.ClientURL, "--initial-cluster", initial,
+		"--initial-cluster-state", "existing")
+	return s, s.PeerURL, nil
 }
 
 func newServer(p Program, name, dir string, port int) *Server {

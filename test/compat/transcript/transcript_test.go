@@ -1,22 +1,19 @@
-// Package transcript runs etcd's own etcdctl, command by command and in every output format,
-// against etcd and against detcd, and compares what it prints and how it ends.
+// Package transcript runs etcdctl, command by command and in every output format, against etcd and
+// against detcd, and compares what it prints and how it ends: the one of the release whose behaviour
+// is offered, and the one that Debian ships.
 //
-// Both servers advertise the same addresses, so ids and member lists are the same texts. Replaced
-// before the comparison are only the endpoint, the leases' ids, raft's terms and indexes, sizes of
-// files, digests of files and times.
+// Both servers advertise the same addresses, so ids and member lists are the same texts; what is
+// replaced before the comparison is the table of volatile texts. A last check asks the program
+// itself for its commands and flags: each has to have been used, or to be listed with a reason.
 package transcript
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,222 +24,210 @@ import (
 	"github.com/detcd/detcd/test/compat/servers"
 )
 
-const (
-	commandLimit = 20 * time.Second
-	endless      = 2 * time.Second // how long a command runs that would not end
-)
-
 // command is one invocation. $LEASE is the newest lease's id, $MEMBER the member's, $ADDED that of
-// the member added last, $DIR a folder of the server's own.
+// the member added last, $DIR a folder of the server's own, $CERTS that of the certificates, $SERVER
+// and $SECOND are addresses, $SECURE is one for TLS.
 type command struct {
 	line  string
 	stdin string
-	needs string // a method that detcd has to serve
+	typed string // at a terminal
+	env   string // NAME=value, in words
 	runs  bool   // does not end by itself
 	plain bool   // its output does not depend on the format
-	words bool   // not compared as protobuf, in which ids cannot be replaced
+	bare  bool   // names its endpoints itself
+	// Its lines may come in any order.
+	unordered bool
+	// Any member may answer it.
+	anyone bool
+	// What it says on standard error is about the connection, and differs from run to run.
+	loud bool
 }
 
-var formats = []string{"simple", "json", "fields", "table", "protobuf"}
+// unknown is what etcdctl says of what it does not have.
+var unknown = regexp.MustCompile(`unknown (flag|command|shorthand)`)
 
-var allFormats = flag.Bool("formats", false, "try every command in all formats, not in two")
+var formats = []string{"simple", "json", "protobuf", "fields", "table"}
 
-// side is one of the servers as etcdctl sees it.
-type side struct {
-	server  *servers.Server
-	etcdctl string
-	dir     string
-	leases  []string // drawn ids in hexadecimal
-	member  string
-	added   string
+var allFormats = flag.Bool("formats", false, "try every command in all formats")
+
+// tool is an etcdctl under test.
+type tool struct {
+	name    string
+	path    string
+	etcdutl string // of the same release, which reads what it saved; none if etcdctl does itself
+	lacks   []lack
+	often   []string // the formats of a command whose name has already been tried in all
+	seen    map[string]bool
+	used    *usage
 }
 
-func (s *side) expand(line string) []string {
-	var args []string
-	for _, word := range strings.Fields(line) {
-		word = strings.NewReplacer("$LEASE", s.lease(), "$MEMBER", s.member, "$ADDED", s.added,
-			"$DIR", s.dir, "%20", " ", "%00", "").Replace(word)
-		args = append(args, word)
-	}
-	return args
-}
-
-func (s *side) lease() string {
-	if len(s.leases) == 0 {
-		return ""
-	}
-	return s.leases[len(s.leases)-1]
-}
-
-// result is what a command left.
-type result struct {
-	out, err string
-	status   int
-}
-
-func (s *side) run(ctx context.Context, c command, format string) (result, error) {
-	limit := commandLimit
-	if c.runs {
-		limit = endless
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	args := append([]string{"--endpoints", s.server.Address}, s.expand(c.line)...)
-	if format != "" {
-		args = append(args, "--write-out", format)
-	}
-	cmd := exec.CommandContext(ctx, s.etcdctl, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-	cmd.Stdin = strings.NewReader(c.stdin)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) && !errors.Is(err, context.DeadlineExceeded) {
-		return result{}, fmt.Errorf("%s: %w", c.line, err)
-	}
-	if err := s.learn(ctx, c.line, out.String()); err != nil {
-		return result{}, err
-	}
-	status := cmd.ProcessState.ExitCode()
-	if c.runs {
-		status = 0 // interrupted
-	}
-	return result{s.normal(out.String()), s.normal(errs.String()), status}, nil
-}
-
-var (
-	listed      = regexp.MustCompile(`(?m)^[0-9a-f]{8,16}$`)
-	memberAdded = regexp.MustCompile(`Member +([0-9a-f]{8,16}) added`)
-)
-
-// learn takes the ids that the server drew. A grant does not say its lease's in every format.
-func (s *side) learn(ctx context.Context, line, out string) error {
-	if m := memberAdded.FindStringSubmatch(out); m != nil {
-		s.added = m[1]
-	}
-	if !strings.HasPrefix(line, "lease grant") {
-		return nil
-	}
-	list, err := exec.CommandContext(ctx, s.etcdctl, "--endpoints", s.server.Address, "lease",
-		"list").Output()
-	if err != nil {
-		return fmt.Errorf("list leases: %w", err)
-	}
-	for _, id := range listed.FindAllString(string(list), -1) {
-		if !slices.Contains(s.leases, id) {
-			s.leases = append(s.leases, id)
-		}
-	}
-	return nil
-}
-
-// volatile are texts that may differ, and what they are replaced by.
-var volatile = []struct {
-	pattern *regexp.Regexp
-	with    string
-}{
-	{regexp.MustCompile(`etcd-endpoints://0x[0-9a-f]+/`), `etcd-endpoints://`},
-	{regexp.MustCompile(`LocalAddr: '127.0.0.1:\d+'`), `LocalAddr`},
-	{regexp.MustCompile(`"raft_term":\d+`), `"raft_term":T`},
-	{regexp.MustCompile(`"(raftTerm|raftIndex|raftAppliedIndex|dbSize|dbSizeInUse)":\d+`), `"$1":N`},
-	{regexp.MustCompile(`"RaftTerm" : \d+`), `"RaftTerm" : T`},
-	{regexp.MustCompile(`"(RaftIndex|RaftAppliedIndex|DBSize|DBSizeInUse)" : \d+`), `"$1" : N`},
-	{regexp.MustCompile(`took = [0-9.]+(µs|ms|s)`), `took = D`},
-	{regexp.MustCompile(`"took":"[0-9.]+(µs|ms|s)"`), `"took":"D"`},
-	{regexp.MustCompile(`\b[0-9.]+(µs|ms)\b`), `D`},
-	{regexp.MustCompile(`remaining\(\d+s\)`), `remaining(Ns)`},
-	{regexp.MustCompile(`"(ttl|TTL)" ?: ?\d+`), `"$1":N`},
-	{regexp.MustCompile(`\b\d+(\.\d+)? [kMG]?B\b`), `SIZE`},
-	{regexp.MustCompile(`\b\d+%`), `PERCENT`},
-	{regexp.MustCompile(`"?\d{4}-\d\d-\d\dT[0-9:.]+Z?[+0-9]*"?`), `TIME`},
-	{regexp.MustCompile(`, \d+, \d+, \d+, ,`), `, T, I, I, ,`}, // endpoint status
-	{regexp.MustCompile(`(│ *\d+ *){3}`), `│ T │ I │ I `},
-	{regexp.MustCompile(` *│ *`), ` │ `},
-	{regexp.MustCompile(`─+`), `─`},
-	{regexp.MustCompile(`(?s)\ngoroutine .*`), ``}, // etcdctl itself panics
-}
-
-func (s *side) normal(text string) string {
-	replace := []string{s.server.Address, "ENDPOINT", s.dir, "DIR"}
-	names := map[string]string{}
-	for i, id := range s.leases {
-		names[id] = fmt.Sprintf("LEASE%d", i)
-	}
-	if s.added != "" {
-		names[s.added] = "ADDED"
-	}
-	for id, name := range names {
-		var n uint64
-		_, _ = fmt.Sscanf(id, "%x", &n) // the pattern admits hexadecimal digits only
-		replace = append(replace, id, name, fmt.Sprint(n), name, fmt.Sprint(int64(n)), name)
-	}
-	text = strings.NewReplacer(replace...).Replace(text)
-	for _, v := range volatile {
-		text = v.pattern.ReplaceAllString(text, v.with)
-	}
-	return text
-}
-
-// The commands of etcdctl against both servers say the same.
+// The etcdctl of the offered release says the same of both.
 func TestEtcdctlPrintsTheSame(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	programs, err := servers.Build(ctx, "../../..", "..", dir)
 	require.NoError(t, err)
-	tools := map[string]string{"etcdctl": filepath.Join(dir, "bin", "etcdctl")}
-	require.NoError(t, servers.Compile(ctx, "../../..", "./cmd/detcdctl", tools["etcdctl"]))
-	if path, err := exec.LookPath("etcdctl"); err == nil {
-		tools["installed etcdctl"] = path
+	current := &tool{name: "etcdctl", path: filepath.Join(dir, "bin", "etcdctl"),
+		etcdutl: filepath.Join(dir, "bin", "etcdutl"), lacks: currentLacks(), often: formats[1:3],
+		seen: map[string]bool{}, used: newUsage()}
+	require.NoError(t, servers.Compile(ctx, "../../..", "./cmd/detcdctl", current.path))
+	require.NoError(t, servers.Compile(ctx, "..", "go.etcd.io/etcd/etcdutl/v3", current.etcdutl))
+	if !speaksTLS(ctx, programs.Detcd) {
+		t.Log("detcd refuses certificates: the commands that need them are left out")
 	}
-	for name, tool := range tools {
-		t.Run(name, func(t *testing.T) { transcript(ctx, t, programs, tool) })
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() {
+		t.Run(current.name, func(t *testing.T) { transcript(ctx, t, programs, current) })
+	})
+	t.Run("Debian's etcdctl", func(t *testing.T) {
+		path, version := debian(ctx, t)
+		old := &tool{name: "etcdctl " + version, path: path, lacks: debianLacks(),
+			often: formats[1:2], seen: map[string]bool{}, used: newUsage()}
+		transcript(ctx, t, programs, old)
+	})
+}
+
+// pair is the two servers, each as etcdctl sees it.
+type pair [2]*side
+
+// both does the same to both sides at a time.
+func both[T any](p pair, f func(*side) (T, error)) ([2]T, error) {
+	var results [2]T
+	var errs [2]error
+	var wait sync.WaitGroup
+	for i, s := range p {
+		wait.Go(func() { results[i], errs[i] = f(s) })
+	}
+	wait.Wait()
+	return results, errors.Join(errs[:]...)
+}
+
+// grouped are the commands whose second word tells what they do.
+var grouped = map[string]bool{"alarm": true, "auth": true, "downgrade": true, "endpoint": true,
+	"lease": true, "member": true, "role": true, "snapshot": true, "user": true}
+
+// formatsOf are the formats that a command is tried in after the simple one has succeeded: all when
+// it is the first of its name, and later the more telling ones.
+func (t *tool) formatsOf(c command) []string {
+	words := strings.Fields(c.line)
+	name := words[0]
+	if grouped[name] {
+		name += " " + words[1]
+	}
+	seen := t.seen[name]
+	t.seen[name] = true
+	if !seen || *allFormats {
+		return formats[1:]
+	}
+	return t.often
+}
+
+// compare runs a command on both sides in its formats. A refusal is the same text in all of them.
+func (p pair) compare(ctx context.Context, t *testing.T, c command) {
+	if c.plain || c.runs || strings.Contains(c.line, "-w ") {
+		p.once(ctx, t, c, "")
+		return
+	}
+	if p.once(ctx, t, c, formats[0]).status == 0 || *allFormats {
+		for _, format := range p[0].tool.formatsOf(c) {
+			p.once(ctx, t, c, format)
+		}
 	}
 }
 
-func transcript(ctx context.Context, t *testing.T, programs servers.Programs, tool string) {
-	var sides [2]*side
-	for i, p := range []servers.Program{programs.Etcd, programs.Detcd} {
-		dir := t.TempDir()
-		server, err := servers.Single(ctx, p, dir)
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, server.Kill()) })
-		sides[i] = &side{server: server, etcdctl: tool, dir: dir}
+// once runs a command on both sides in one format, and returns what etcd's left.
+func (p pair) once(ctx context.Context, t *testing.T, c command, format string) result {
+	start := time.Now()
+	results, err := both(p, func(s *side) (result, error) { return s.run(ctx, c, format) })
+	require.NoError(t, err)
+	if took := time.Since(start); took > slow {
+		t.Logf("%s -w %s took %v", c.line, format, took.Round(time.Millisecond))
 	}
-	for _, s := range sides {
-		out, err := s.run(ctx, command{line: "member list"}, "simple")
-		require.NoError(t, err)
-		s.member, _, _ = strings.Cut(out.out, ",")
-		require.NotEmpty(t, s.member)
+	if unknown.MatchString(results[0].err) && !strings.Contains(c.line, "nonsense") {
+		t.Errorf("%s has no %s: %s", p[0].tool.name, c.line, results[0].err)
 	}
-	for _, c := range commands() {
-		if c.needs != "" && !servers.Served(c.needs) {
-			continue
-		}
-		all := formats[:2]
+	if results[0] != results[1] {
+		t.Errorf("%s %s -w %s\netcd:\n%+v\ndetcd:\n%+v", c.env, c.line, format, results[0],
+			results[1])
+	}
+	return results[0]
+}
+
+// run goes through commands; those that do not end by themselves run at a time.
+func (p pair) run(ctx context.Context, t *testing.T, commands []command) {
+	var wait sync.WaitGroup
+	for _, c := range commands {
 		switch {
-		case c.plain || c.runs:
-			all = formats[:1]
-		case *allFormats && c.words:
-			all = formats[:4]
-		case *allFormats:
-			all = formats
-		}
-		for _, format := range all {
-			var results [2]result
-			var errs [2]error
-			var wait sync.WaitGroup
-			for i, s := range sides {
-				wait.Go(func() { results[i], errs[i] = s.run(ctx, c, format) })
-			}
+		case strings.Contains(c.line+c.env, "$SECURE") && p[0].secure == "":
+		case p[0].tool.without(c):
+		case c.runs:
+			wait.Go(func() { p.compare(ctx, t, c) })
+		default:
 			wait.Wait()
-			require.NoError(t, errors.Join(errs[:]...))
-			if results[0] != results[1] {
-				t.Errorf("etcdctl %s -w %s\netcd:\n%+v\ndetcd:\n%+v", c.line, format, results[0],
-					results[1])
-			}
+			p.compare(ctx, t, c)
 		}
 	}
+	wait.Wait()
+}
+
+func transcript(ctx context.Context, t *testing.T, programs servers.Programs, tool *tool) {
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		t.Run("three members", func(t *testing.T) { threeMembers(ctx, t, programs, tool) })
+	})
+	defer wait.Wait()
+	certs := t.TempDir()
+	require.NoError(t, writeCertificates(certs))
+	secure := speaksTLS(ctx, programs.Detcd)
+	p := pair{}
+	for i, program := range []servers.Program{programs.Etcd, programs.Detcd} {
+		s, err := newSide(ctx, t, program, tool, certs, secure)
+		require.NoError(t, err)
+		p[i] = s
+	}
+	p.run(ctx, t, commands())
+	for _, s := range scenes() {
+		t.Run(s.name, func(t *testing.T) { p.play(ctx, t, s) })
+	}
+	p.run(ctx, t, authCommands())
+	for _, s := range checks() { // they leave different revisions behind
+		t.Run(s.name, func(t *testing.T) { p.play(ctx, t, s) })
+	}
+	wait.Wait()
+	missing, err := tool.unused(ctx)
+	require.NoError(t, err)
+	require.Empty(t, missing, "commands and flags of %s that the transcript does not have", tool.name)
+}
+
+func newSide(
+	ctx context.Context, t *testing.T, program servers.Program, tool *tool, certs string, secure bool,
+) (*side, error) {
+	dir := t.TempDir()
+	s := &side{tool: tool, dir: dir, certs: certs}
+	for _, at := range []**servers.Server{&s.server, &s.second} {
+		ports, err := servers.FreePorts(1)
+		if err != nil {
+			return nil, err
+		}
+		var flags []string
+		if secure {
+			s.secure = secureAddress(ports[0])
+			flags = secureFlags(certs, s.secure)
+		}
+		server, err := servers.Single(ctx, program, dir, flags...)
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() { require.NoError(t, server.Kill()) })
+		*at = server
+	}
+	out, err := exec.CommandContext(ctx, tool.path, "--endpoints", s.server.Address, "member",
+		"list").Output()
+	if err != nil {
+		return nil, err
+	}
+	s.member, _, _ = strings.Cut(string(out), ",")
+	return s, nil
 }
