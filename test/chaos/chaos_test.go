@@ -14,3 +14,11 @@ func TestRealProcessesUnderChaos(t *testing.T) {
 		repo: "../..", short: true, seed: uint64(time.Now().UnixNano()), limit: 4 * time.Minute,
 	}))
 }
+
+// A small crowd of watchers, as large ones are watched by hand.
+func TestWatchersFollowThroughKilledLeaders(t *testing.T) {
+	require.NoError(t, run(options{
+		repo: "../..", watchers: 200, kills: 2, seed: uint64(time.Now().UnixNano()),
+		limit: 4 * time.Minute,
+	}))
+}
