@@ -67,16 +67,22 @@ func (c *chronicle) take(at int, got []*clientv3.Event) (int, error) {
 	if err != nil || len(got) == 0 {
 		return at, err
 	}
+	return c.extend(at, got)
+}
+
+// extend takes down what is left after another look: others may have come meanwhile, and may be
+// farther by now than this watcher.
+func (c *chronicle) extend(at int, got []*clientv3.Event) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, got, err = c.compare(at, got) // others may have come meanwhile
+	at, got, err := c.compare(at, got)
 	if err != nil {
 		return at, err
 	}
 	for _, e := range got {
 		c.events = append(c.events, eventOf(e))
 	}
-	return len(c.events), nil
+	return at + len(got), nil
 }
 
 // compare returns what is left when the chronicle ends.

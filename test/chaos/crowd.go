@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,8 @@ var crowdFlags = []string{"--watch-progress-notify-interval", "1s"}
 type follower struct {
 	at       atomic.Int64 // how many events of the chronicle it has
 	promised int64        // a notice said that it has everything up to this revision
+	newest   int64        // the revision of its last event
+	trail    [4]string    // what its last responses were, for the report of a failure
 	got      []*clientv3.Event
 	keeps    bool // whether got is filled
 }
@@ -147,29 +150,45 @@ func (f *follower) follow(c *chronicle, events clientv3.WatchChan) error {
 		if err := r.Err(); err != nil {
 			return fmt.Errorf("its watch ended: %w", err)
 		}
-		at := int(f.at.Load())
-		if len(r.Events) == 0 {
-			if c.owes(at, r.Header.Revision) {
-				return fmt.Errorf("a notice says that it has everything up to revision %d, "+
-					"and it has %d events only", r.Header.Revision, at)
-			}
-			f.promised = max(f.promised, r.Header.Revision)
-			continue
-		}
-		if rev := r.Events[0].Kv.ModRevision; rev <= f.promised {
-			return fmt.Errorf("an event of revision %d comes after a notice of revision %d", rev,
-				f.promised)
-		}
-		at, err := c.take(at, r.Events)
-		if err != nil {
-			return err
-		}
-		f.at.Store(int64(at))
-		if f.keeps {
-			f.got = append(f.got, r.Events...)
+		if err := f.take(c, &r); err != nil {
+			return fmt.Errorf("%w; before: %v", err, strings.Join(f.trail[:], ", "))
 		}
 	}
 	return errors.New("its watch channel was closed")
+}
+
+func (f *follower) take(c *chronicle, r *clientv3.WatchResponse) error {
+	at := int(f.at.Load())
+	if len(r.Events) == 0 {
+		f.note("a notice of revision %d by %x", r.Header.Revision, r.Header.MemberId)
+		if c.owes(at, r.Header.Revision) {
+			return fmt.Errorf("the last response says that it has everything, and it has %d "+
+				"events, up to revision %d", at, f.newest)
+		}
+		f.promised = max(f.promised, r.Header.Revision)
+		return nil
+	}
+	first, last := r.Events[0].Kv.ModRevision, r.Events[len(r.Events)-1].Kv.ModRevision
+	if first <= max(f.promised, f.newest) {
+		return fmt.Errorf("revision %d comes from %x, after an event of revision %d and a notice "+
+			"of revision %d", first, r.Header.MemberId, f.newest, f.promised)
+	}
+	f.note("revisions %d to %d by %x", first, last, r.Header.MemberId)
+	at, err := c.take(at, r.Events)
+	if err != nil {
+		return err
+	}
+	f.newest = last
+	f.at.Store(int64(at))
+	if f.keeps {
+		f.got = append(f.got, r.Events...)
+	}
+	return nil
+}
+
+func (f *follower) note(format string, args ...any) {
+	copy(f.trail[:], f.trail[1:])
+	f.trail[len(f.trail)-1] = fmt.Sprintf(format, args...)
 }
 
 // fail keeps the first few failures.
@@ -282,7 +301,10 @@ func (w *crowd) strike(
 		fmt.Printf("round %2d: %s; %d events, the last watcher had %d", i+1, text, now, slowest)
 		fmt.Printf(", all had them after %v; %d streams so far, %d MB here\n",
 			time.Since(waiting).Round(time.Millisecond), w.opened.Load(), heapMegabytes())
-		if err := errors.Join(err, w.err()); err != nil {
+		if err == nil {
+			err = w.err()
+		}
+		if err != nil {
 			return 0, 0, err
 		}
 	}
