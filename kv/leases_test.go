@@ -306,8 +306,11 @@ func TestADeposedLeaderEndsNothing(t *testing.T) {
 	}
 	for _, typ := range []raft.EntryType{entryLeaseExpire, entryLeaseCheckpoint} {
 		m := raft.Message{Type: raft.MsgPropose, From: 2, Entries: []raft.Entry{{Type: typ,
-			Proposer: 2, Data: encodeEnds(1, []lease.ID{1, 1})}}}
-		require.False(t, w.members[w.leader()].driver.Node.wellFormedQuietly(&m))
+			Proposer: 2, Data: encodeEnds(1, []lease.ID{1, 1})},
+			{Type: entryVersion, Proposer: 2, Sequence: 9}}}
+		kept := w.members[w.leader()].driver.Node.wellFormedQuietly(&m)
+		require.Len(t, kept, 1, "a neighbour went with it")
+		require.EqualValues(t, 9, kept[0].Sequence)
 	}
 	w.agree()
 }
@@ -332,7 +335,7 @@ func TestAnEndIsMeantForTheLifeItWasDecidedAbout(t *testing.T) {
 }
 
 // wellFormedQuietly is wellFormed outside of a step.
-func (n *Node) wellFormedQuietly(m *raft.Message) bool {
+func (n *Node) wellFormedQuietly(m *raft.Message) []raft.Entry {
 	n.out = &Effects{}
 	defer func() { n.out = nil }()
 	return n.wellFormed(m)

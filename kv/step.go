@@ -93,8 +93,8 @@ func (n *Node) message(m *raft.Message) {
 	case raft.MsgSnapshotAck:
 		n.shipAck(m)
 	case raft.MsgPropose:
-		if n.wellFormed(m) {
-			m.Entries = n.admitChanges(m.Entries)
+		m.Entries = n.admitChanges(n.wellFormed(m))
+		if len(m.Entries) > 0 {
 			n.raft.Receive(*m)
 		}
 	case raft.MsgAsk:
@@ -106,18 +106,20 @@ func (n *Node) message(m *raft.Message) {
 	}
 }
 
-// wellFormed says whether forwarded entries may enter the log, from where every member has to be
-// able to apply them.
-func (n *Node) wellFormed(m *raft.Message) bool {
+// wellFormed selects the forwarded entries that may enter the log, from where every member has to
+// be able to apply them. The others are dropped one by one: their neighbours are other clients'.
+func (n *Node) wellFormed(m *raft.Message) []raft.Entry {
+	kept := make([]raft.Entry, 0, len(m.Entries))
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if e.Proposer != m.From || !n.validEntry(e) {
-			n.note(Warn, "dropped a malformed proposal", Field{"from", m.From.String()},
-				Field{"type", fmt.Sprint(e.Type)})
-			return false
+		if e.Proposer == m.From && n.validEntry(e) {
+			kept = append(kept, *e)
+			continue
 		}
+		n.note(Warn, "dropped a malformed proposal", Field{"from", m.From.String()},
+			Field{"type", fmt.Sprint(e.Type)})
 	}
-	return true
+	return kept
 }
 
 func (n *Node) validEntry(e *raft.Entry) bool {

@@ -130,9 +130,7 @@ func (b *block) at(i int, rev Revision) (v version, ok bool) {
 		return e.version(), true
 	}
 	if e.past != 0 {
-		if p := b.pasts[e.past-1].find(rev); p != nil {
-			return *p, true
-		}
+		return b.pasts[e.past-1].find(rev)
 	}
 	return version{}, false
 }
@@ -171,7 +169,7 @@ func (b *block) garbageOf(i int) Revision {
 	p := &b.pasts[e.past-1]
 	next := e.main
 	if p.len() > 1 {
-		next = p.at(1).main
+		next = p.main(1)
 	}
 	if first := p.at(0); first.dead() {
 		next = min(next, first.main+1)

@@ -208,7 +208,7 @@ func allVersions(b *block, i int) (list []version) {
 	if e.past != 0 {
 		p := &b.pasts[e.past-1]
 		for k := range p.len() {
-			list = append(list, *p.at(k))
+			list = append(list, p.at(k))
 		}
 	}
 	return append(list, e.version())

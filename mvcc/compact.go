@@ -156,7 +156,7 @@ func (b *block) trimEntry(e *entry, at Revision, most int, log *revlog.Log) (n i
 		}
 		n = min(n, most)
 		for i := range n {
-			log.Dead(p.at(i).rev())
+			log.Dead(p.rev(i))
 		}
 		p.drop(n)
 		if p.len() > 0 {

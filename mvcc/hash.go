@@ -83,8 +83,8 @@ func appendHashed(revs []Rev, b *block, i int, at, newest, compacted Revision) [
 	e := &b.entries[i]
 	if e.past != 0 {
 		p := &b.pasts[e.past-1]
-		for k := p.count(compacted); k < p.len() && p.at(k).main <= at; k++ {
-			revs = append(revs, p.at(k).rev())
+		for k := p.count(compacted); k < p.len() && p.main(k) <= at; k++ {
+			revs = append(revs, p.rev(k))
 		}
 	}
 	if e.main > compacted && e.main <= at {

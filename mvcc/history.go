@@ -45,10 +45,10 @@ func (h *History) keep(b *block, i int) {
 		p := &b.pasts[e.past-1]
 		above := p.count(h.compacted)
 		if above > 0 && e.main > h.compacted {
-			h.keepNewest(*p.at(above - 1))
+			h.keepNewest(p.at(above - 1))
 		}
 		for visible := p.count(h.rev); above < visible; above++ {
-			h.add(*p.at(above))
+			h.add(p.at(above))
 		}
 	}
 	switch {
