@@ -233,10 +233,22 @@ func (w *crowd) await(ctx context.Context, events int) error {
 		case slowest >= events:
 			return nil
 		case ctx.Err() != nil || time.Since(began) > crowdLimit:
-			return fmt.Errorf("a watcher has %d events, %v after others had %d", slowest,
-				time.Since(began).Round(time.Second), events)
+			return fmt.Errorf("a watcher has %d events, %v after others had %d; watchers behind "+
+				"by stream: %v", slowest, time.Since(began).Round(time.Second), events,
+				w.behind(events))
 		}
 	}
+}
+
+// behind counts the watchers that have fewer events, by stream.
+func (w *crowd) behind(events int) map[int]int {
+	count := map[int]int{}
+	for i, f := range w.followers {
+		if int(f.at.Load()) < events {
+			count[i%(crowdClients*crowdStreams)]++
+		}
+	}
+	return count
 }
 
 // crowded is the run with a crowd: the faults, and then the judgement.
