@@ -33,11 +33,12 @@ const (
 )
 
 const (
-	// leasesPerEntry and endsPerSecond bound how much of a mass expiry stands between two writes:
-	// an entry takes about a millisecond to apply.
-	leasesPerEntry = 512
+	// leasesPerEntry bounds how much of a mass expiry stands between two writes: an entry takes a
+	// quarter of a millisecond or so to apply. endsPerSecond bounds what all take of a member's
+	// time, endsInFlight how many entries are on their way.
+	leasesPerEntry = 100
 	endsPerSecond  = 15_000
-	endsInFlight   = 2
+	endsInFlight   = 4
 	// leasesPerStep is how many leases are given their end in one step when a tenure begins.
 	leasesPerStep = 2000
 	// notesPerEntry is etcd's bound on a checkpoint; notesPerTick how many leases are looked at.
@@ -51,6 +52,8 @@ type leases struct {
 	// schedule says when leases end; nil unless this member leads, in term.
 	schedule *lease.Schedule
 	term     raft.Term
+	// room is how many ends may be proposed, as of the reading roomAt of the clock.
+	room, roomAt int64
 	// noted is the lease from which on to look for spent ones.
 	noted    lease.ID
 	listings []listing
@@ -83,6 +86,7 @@ func (n *Node) leadLeases() {
 		if n.state.leases.Len() > 0 {
 			n.probes[ProbeLeasesExtended]++
 		}
+		l.room, l.roomAt = 0, l.clock
 		l.schedule = lease.NewSchedule(n.state.leases, lease.Tenure{
 			Now: l.clock, Extension: n.electionTimeout(), Slack: 2 * n.cfg.TickNanos,
 			Patience: n.requestTimeout() + n.electionTimeout(),
@@ -90,6 +94,9 @@ func (n *Node) leadLeases() {
 	}
 	if l.schedule != nil && l.schedule.Time(leasesPerStep) {
 		n.out.Again = true
+	}
+	if l.schedule != nil && n.role == raft.Leader {
+		n.proposeEnds()
 	}
 	n.serveHeld()
 }
@@ -122,27 +129,41 @@ func (n *Node) tickLeases() {
 	if n.leases.schedule == nil || n.role != raft.Leader {
 		return
 	}
+	n.makeRoom()
 	n.proposeEnds()
 	n.proposeNotes()
 }
 
-// proposeEnds proposes the ends of leases whose time is over, some at a time.
-func (n *Node) proposeEnds() {
+// makeRoom lets the room for ends grow with the clock. There is none left over from a time in which
+// nothing was due.
+func (n *Node) makeRoom() {
 	l := &n.leases
+	passed := l.clock - l.roomAt
+	l.roomAt = l.clock
 	if !l.schedule.Due(l.clock) {
+		l.room = 0
 		return
 	}
-	room := int(max(endsPerSecond*n.cfg.TickNanos/1_000_000_000, 1))
-	for flying := n.open(entryLeaseExpire); flying < endsInFlight && room > 0; flying++ {
-		if !n.mayPropose() {
+	l.room = min(l.room+endsPerSecond*passed/1_000_000_000, endsInFlight*n.endsPerTick())
+}
+
+// endsPerTick is how many ends a tick is worth.
+func (n *Node) endsPerTick() int64 { return max(endsPerSecond*n.cfg.TickNanos/1_000_000_000, 1) }
+
+// proposeEnds proposes the ends of leases whose time is over: the next some when the last ones are
+// applied, so that they are spread over a tick and writes come between. Where that is too slow, and
+// room is left over, more are on their way at a time.
+func (n *Node) proposeEnds() {
+	l := &n.leases
+	for l.room > 0 && l.schedule.Due(l.clock) && n.mayPropose() {
+		flying := n.open(entryLeaseExpire)
+		if flying >= endsInFlight || int64(flying)*n.endsPerTick() >= l.room {
 			return
 		}
-		ids := l.schedule.Expire(l.clock, min(room, leasesPerEntry))
-		if len(ids) == 0 {
-			return
-		}
-		room -= len(ids)
+		ids := l.schedule.Expire(l.clock, int(min(l.room, leasesPerEntry)))
+		l.room -= int64(len(ids))
 		n.propose(0, entryLeaseExpire, encodeEnds(n.applied, ids))
+		n.out.Again = true
 	}
 }
 

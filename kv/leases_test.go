@@ -230,7 +230,8 @@ func TestManyKeysEndTogether(t *testing.T) {
 	w.agree()
 }
 
-// Thousands of leases that end in the same second take a few entries, and each its own revision.
+// Thousands of leases that end in the same second take some dozens of entries, and each lease with
+// keys its own revision.
 func TestManyLeasesEndTogether(t *testing.T) {
 	w := newWorld(t, 3, func(l *Limits) { l.StepUnits = 100 })
 	lead := w.leader()
@@ -251,8 +252,36 @@ func TestManyLeasesEndTogether(t *testing.T) {
 	w.seconds(8)
 	require.Empty(t, w.leases(lead))
 	require.Equal(t, before+10, w.get(lead, "x").Header.Revision)
-	require.Less(t, n.applied-at, raft.Index(20))
+	require.Less(t, n.applied-at, raft.Index(3000/leasesPerEntry+10))
 	w.agree()
+}
+
+// A mass expiry takes its share of each tick, in small entries, and catches up after a pause within
+// bounds.
+func TestEndsAreSpreadOverTime(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	w.run(3)
+	n := w.members[0].driver.Node
+	for i := range 6000 {
+		n.propose(0, entryRequest+raft.EntryType(MethodLeaseGrant), encodeGrant(lease.ID(i+1), 5,
+			nil))
+	}
+	for n.leases.counts.Ended == 0 {
+		w.run(1)
+	}
+	tick := uint64(n.endsPerTick())
+	require.LessOrEqual(t, n.leases.counts.Ended, tick)
+	before, at := n.leases.counts.Ended, n.applied
+	w.run(1)
+	require.Equal(t, tick, n.leases.counts.Ended-before)
+	require.EqualValues(t, tick/leasesPerEntry, n.applied-at)
+	before = n.leases.counts.Ended
+	w.now += 10e9
+	w.run(1)
+	require.LessOrEqual(t, n.leases.counts.Ended-before, 2*tick)
+	w.run(5)
+	require.EqualValues(t, 6000, n.leases.counts.Ended)
 }
 
 // Who was deposed ends nothing: what it would propose for another leader is refused there, together

@@ -25,8 +25,9 @@ const (
 	// leaseWait is how long their end is waited for.
 	leaseWait = 3 * time.Minute
 	leasePoll = 20 * time.Millisecond
-	// leaseSlice is how often the puts look whether the leases are gone.
-	leaseSlice = 250 * time.Millisecond
+	// leaseCallers put all the time; leaseSlice is how often they look whether it is over.
+	leaseCallers = 8
+	leaseSlice   = 250 * time.Millisecond
 )
 
 func (b *bench) rowLeases() string {
@@ -53,7 +54,7 @@ func (b *bench) leases(ctx context.Context, c *cluster, s *session) error {
 	if err := grantAll(ctx, cl, 2, n, target); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	calm, err := run(ctx, c, 8, b.opt.period(), o.put)
+	calm, err := calmPuts(ctx, o, b.opt.period())
 	if err != nil {
 		return fmt.Errorf("%s: puts before: %w", name, err)
 	}
@@ -75,16 +76,10 @@ func (b *bench) leases(ctx context.Context, c *cluster, s *session) error {
 		took, err := awaitGone(ctx, cl, target)
 		gone <- outcome{took, err}
 	}()
-	var busy load
-	for busy.seconds == 0 || len(gone) == 0 {
-		l, err := drive(ctx, 8, during{measure: leaseSlice}, o.put)
-		if err != nil {
-			return fmt.Errorf("%s: puts meanwhile: %w", name, err)
-		}
-		busy.ops, busy.seconds = busy.ops+l.ops, busy.seconds+l.seconds
-		busy.latencies = append(busy.latencies, l.latencies...)
+	busy, err := putSlices(ctx, o, func() bool { return len(gone) > 0 })
+	if err != nil {
+		return fmt.Errorf("%s: puts meanwhile: %w", name, err)
 	}
-	slices.Sort(busy.latencies)
 	end := <-gone
 	if end.err != nil {
 		return fmt.Errorf("%s: %w", name, end.err)
@@ -92,8 +87,34 @@ func (b *bench) leases(ctx context.Context, c *cluster, s *session) error {
 	s.add(name, "gone after", "ms", end.took.Seconds()*1e3)
 	s.add(name, "99 % of puts before", "ms", calm.quantile(0.99))
 	s.add(name, "99 % of puts meanwhile", "ms", busy.quantile(0.99))
+	s.add(name, "99 % of puts, meanwhile by before", "x", busy.quantile(0.99)/calm.quantile(0.99))
 	s.add(name, "puts per second meanwhile", "1/s", busy.perSecond())
 	return nil
+}
+
+// calmPuts is the load that the one during the expiry is compared with: the same callers of the same
+// processes, which hold all the leases already, measured in the same slices.
+func calmPuts(ctx context.Context, o *operations, d during) (*load, error) {
+	if _, err := drive(ctx, leaseCallers, during{measure: d.warm}, o.put); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	return putSlices(ctx, o, func() bool { return time.Since(began) >= d.measure })
+}
+
+// putSlices puts, and looks after each slice whether it is over.
+func putSlices(ctx context.Context, o *operations, over func() bool) (*load, error) {
+	all := &load{}
+	for all.ops == 0 || !over() {
+		l, err := drive(ctx, leaseCallers, during{measure: leaseSlice}, o.put)
+		if err != nil {
+			return nil, err
+		}
+		all.ops, all.seconds = all.ops+l.ops, all.seconds+l.seconds
+		all.latencies = append(all.latencies, l.latencies...)
+	}
+	slices.Sort(all.latencies)
+	return all, nil
 }
 
 // grantAll grants n leases that expire just after target, each with a key. Their IDs differ from

@@ -34,6 +34,7 @@ type cluster struct {
 	binary  string
 	dir     string
 	members []*member
+	flags   []string // beyond the usual ones
 }
 
 func newCluster(binary, dir string, size int) (*cluster, error) {
@@ -98,12 +99,12 @@ func (c *cluster) start(m *member) error {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
 	defer log.Close()
-	cmd := exec.Command(c.binary,
+	cmd := exec.Command(c.binary, append([]string{
 		"--name", m.name, "--data-dir", m.dir,
 		"--listen-client-urls", m.clientURL, "--advertise-client-urls", m.clientURL,
 		"--listen-peer-urls", m.peerURL, "--initial-advertise-peer-urls", m.peerURL,
 		"--initial-cluster", strings.Join(initial, ","), "--initial-cluster-state", "new",
-	)
+	}, c.flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)

@@ -89,6 +89,10 @@ func (c *cluster) round(ctx context.Context, f fault, random *rand.Rand) (bool, 
 // victims chooses whom a fault strikes. The leader is the one that the members report now.
 func (c *cluster) victims(ctx context.Context, f fault, random *rand.Rand) ([]*member, error) {
 	leader, err := c.leader(ctx)
+	for began := time.Now(); err != nil && time.Since(began) < healthLimit; {
+		time.Sleep(50 * time.Millisecond) // a busy machine elects another one, or answers late
+		leader, err = c.leader(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

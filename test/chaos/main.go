@@ -10,6 +10,8 @@
 //
 //	go run .            twenty rounds, about three minutes
 //	go run . -short     five rounds, about forty seconds
+//	go run . -watchers 10000 -leader-kills 10
+//	                    many watchers of one prefix instead of the usual clients
 package main
 
 import (
@@ -40,6 +42,8 @@ type options struct {
 	rounds int
 	seed   uint64
 	limit  time.Duration
+
+	watchers, kills int // of a crowd; see crowd.go
 }
 
 func main() {
@@ -50,7 +54,9 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "five rounds instead of twenty")
 	flag.IntVar(&o.rounds, "rounds", 0, "number of rounds, if not the default")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "for requests and faults")
-	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "bound on the whole run")
+	flag.DurationVar(&o.limit, "limit", 20*time.Minute, "bound on the whole run")
+	flag.IntVar(&o.watchers, "watchers", 0, "watchers of one prefix, instead of the rounds")
+	flag.IntVar(&o.kills, "leader-kills", 10, "leaders killed under the watchers")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "FAIL:", err)
@@ -96,6 +102,9 @@ func run(o options) (err error) {
 		return err
 	}
 	defer c.stop()
+	if o.watchers > 0 {
+		c.flags = crowdFlags
+	}
 	for _, m := range c.members {
 		if err := c.start(m); err != nil {
 			return err
@@ -103,6 +112,9 @@ func run(o options) (err error) {
 	}
 	if _, err := c.awaitHealth(ctx, healthLimit); err != nil {
 		return err
+	}
+	if o.watchers > 0 {
+		return crowded(ctx, &o, c)
 	}
 	history, watching, err := chaos(ctx, &o, c)
 	if watching != nil {
