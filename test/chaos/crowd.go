@@ -25,9 +25,11 @@ const (
 	// crowdClients hold all watches: the last three ask one member each, and have to wait for it
 	// when it is dead; the others go to whichever lives.
 	crowdClients = 8
-	crowdStreams = 4 // of each client
-	// crowdLimit is how long all watchers may take to have everything.
-	crowdLimit = 2 * time.Minute
+	// crowdStreams is the number of streams of each client. The library resumes the watches of a
+	// stream one after the other, each with a round trip.
+	crowdStreams = 12
+	// crowdLimit is how long all watchers may take to have everything, on a busy machine, too.
+	crowdLimit = 5 * time.Minute
 	// crowdNotices is how often each stream is asked for its progress, from which the library
 	// resumes, too.
 	crowdNotices = 2 * time.Second
