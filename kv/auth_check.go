@@ -76,7 +76,13 @@ func (n *Node) mayAsk(r *Request) Code {
 		return OK
 	}
 	switch r.Method {
-	case MethodStatus, MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseTimeToLive:
+	case MethodLeaseGrant, MethodLeaseRevoke:
+		code := n.mustBeSomebody(r.Identity)
+		if code == OK {
+			return OK
+		}
+		return n.alarmsFirst(r.Method, r.Raw, code)
+	case MethodStatus, MethodLeaseTimeToLive:
 		return n.mustBeSomebody(r.Identity)
 	case MethodAlarm:
 		if action, err := parseVarint1(r.Raw); err == nil && action == 0 {
