@@ -59,12 +59,30 @@ func (a *answer) String() string {
 }
 
 // identify adds who asks to the metadata of a request.
-func (t *target) identify(ctx context.Context, as identity) context.Context {
+func (t *target) identify(ctx context.Context, as identity, key tokenKey) context.Context {
+	token := t.tokens[as]
+	if as == wrongToken {
+		token = "wrong.1"
+	}
 	switch {
-	case as == wrongToken:
-		return metadata.AppendToOutgoingContext(ctx, "token", "wrong.1")
-	case t.tokens[as] != "":
-		return metadata.AppendToOutgoingContext(ctx, "token", t.tokens[as])
+	case token == "":
+		return ctx
+	case key == inToken:
+		return metadata.AppendToOutgoingContext(ctx, "token", token)
+	case key == asBearer:
+		token = "Bearer " + token
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", token)
+}
+
+// dress adds everything to the context of a step's request that is in its metadata.
+func (t *target) dress(ctx context.Context, s *step) context.Context {
+	ctx = t.identify(ctx, s.as, s.token)
+	if s.leader {
+		ctx = metadata.AppendToOutgoingContext(ctx, "hasleader", "true")
+	}
+	if s.version != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "client-api-version", s.version)
 	}
 	return ctx
 }
@@ -88,14 +106,14 @@ const (
 
 // perform sends a step that is no watch and waits for the whole answer.
 func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *answer {
-	ctx, cancel := context.WithTimeout(t.identify(ctx, s.as), callLimit)
+	ctx, cancel := context.WithTimeout(t.dress(ctx, s), callLimit)
 	defer cancel()
+	if s.kind == handmade {
+		return t.byHand(ctx, s, data)
+	}
 	if s.blocks {
 		// The server is not told when: else it would give up by itself now and then.
 		defer time.AfterFunc(blockLimit, cancel).Stop()
-	}
-	if s.leader {
-		ctx = metadata.AppendToOutgoingContext(ctx, "hasleader", "true")
 	}
 	a := &answer{}
 	if m.serverStream {
