@@ -225,7 +225,7 @@ func TestWhoAsksIsRefusedInOneOrder(t *testing.T) {
 	require.Equal(t, ErrNoSpace, w.putAs(nil, 0, "a1"), "an alarm comes before rights")
 	require.Equal(t, ErrNoSpace, w.putAs(a, 0, "b1"))
 	require.Equal(t, ErrInvalidToken, w.putAs(&Identity{Token: "x"}, 0, "a1"))
-	require.Equal(t, ErrNoSpace, grant(nil, 60))
+	require.Equal(t, ErrUserEmpty, grant(nil, 60), "but not of who asks for a lease")
 	require.Equal(t, ErrNoSpace, grant(a, long))
 	require.Equal(t, ErrUserEmpty, w.askAs(nil, 0, MethodDeleteRange,
 		&pb.DeleteRangeRequest{Key: []byte("a1")}, &pb.DeleteRangeResponse{}))

@@ -76,13 +76,7 @@ func (n *Node) mayAsk(r *Request) Code {
 		return OK
 	}
 	switch r.Method {
-	case MethodLeaseGrant, MethodLeaseRevoke:
-		code := n.mustBeSomebody(r.Identity)
-		if code == OK {
-			return OK
-		}
-		return n.alarmsFirst(r.Method, r.Raw, code)
-	case MethodStatus, MethodLeaseTimeToLive:
+	case MethodStatus, MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseTimeToLive:
 		return n.mustBeSomebody(r.Identity)
 	case MethodAlarm:
 		if action, err := parseVarint1(r.Raw); err == nil && action == 0 {
@@ -135,7 +129,12 @@ func (n *Node) mayRead(r *readRequest) Code {
 		if parseTxn(r.raw, &req, 0) != nil {
 			return ErrMalformed
 		}
-		return n.mayTxn(who, &req)
+		if code := n.mayTxn(who, &req); code != OK {
+			return code
+		}
+		if who.Revision != 0 && who.Revision != s.Revision() {
+			return ErrAuthOld // though it may read nothing at all
+		}
 	case MethodUserList, MethodRoleList:
 		return authCode(s.Admin(who))
 	case MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote:

@@ -5,6 +5,7 @@ package main
 // there.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -179,7 +180,12 @@ const drawnAtLeast = 1 << 40
 // normalize makes an answer comparable with the other server's.
 func (a *answer) normalize(t *target) {
 	for _, m := range a.messages {
+		list := membersOf(m)
+		sorted := slices.IsSortedFunc(list, compareMembers)
 		t.ids.hide(m)
+		if sorted { // by the ids that it drew
+			slices.SortFunc(list, compareMembers)
+		}
 		walk(m.ProtoReflect(), normalScalar)
 		switch m := m.(type) {
 		case *pb.StatusResponse:
@@ -196,6 +202,16 @@ func (a *answer) normalize(t *target) {
 		}
 	}
 }
+
+// membersOf is the list of members in an answer.
+func membersOf(m proto.Message) []*pb.Member {
+	if list, ok := m.(interface{ GetMembers() []*pb.Member }); ok {
+		return list.GetMembers()
+	}
+	return nil
+}
+
+func compareMembers(a, b *pb.Member) int { return cmp.Compare(a.ID, b.ID) }
 
 func normalScalar(
 	_ protoreflect.Message, f protoreflect.FieldDescriptor, v protoreflect.Value,

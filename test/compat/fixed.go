@@ -5,6 +5,7 @@ package main
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
 func virginSequence() []*step {
@@ -136,6 +137,83 @@ func enumSteps() []*step {
 	}
 }
 
+// alarmSequence raises both alarms, asks what each forbids, and disarms them.
+func alarmSequence() (steps []*step) {
+	alarm := func(action pb.AlarmRequest_AlarmAction, member int64, kind pb.AlarmType) *step {
+		return one(pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: action,
+			MemberID: uint64(symbol(symMember, member)), Alarm: kind})
+	}
+	puts := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{
+		RequestPut: &pb.PutRequest{Key: []byte("a")}}}
+	inner := &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{
+		RequestTxn: &pb.TxnRequest{Failure: []*pb.RequestOp{puts}}}}
+	reads := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{
+		RequestRange: &pb.RangeRequest{Key: []byte("a")}}}
+	for _, kind := range []pb.AlarmType{pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT} {
+		steps = append(steps, put("a", 0), grant(77, 300), grant(1, 300),
+			alarm(pb.AlarmRequest_ACTIVATE, 0, pb.AlarmType_NONE),
+			alarm(pb.AlarmRequest_ACTIVATE, 0, kind), alarm(pb.AlarmRequest_ACTIVATE, 0, kind),
+			alarm(pb.AlarmRequest_GET, 1, kind), alarm(pb.AlarmRequest_GET, 0, pb.AlarmType_NONE),
+			one(pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}), put("a", 0), put("", 0),
+			one(pb.KV_Txn_FullMethodName, &pb.TxnRequest{Failure: []*pb.RequestOp{puts}}),
+			one(pb.KV_Txn_FullMethodName, &pb.TxnRequest{Success: []*pb.RequestOp{inner}}),
+			one(pb.KV_Txn_FullMethodName, &pb.TxnRequest{Success: []*pb.RequestOp{reads}}),
+			one(pb.KV_DeleteRange_FullMethodName, &pb.DeleteRangeRequest{Key: []byte("a")}),
+			one(pb.KV_Compact_FullMethodName,
+				&pb.CompactionRequest{Revision: symbol(symRevision, 0)}),
+			grant(8, 300), grant(8, 9_000_000_001), renew(77), revoke(77), revoke(absent),
+			addUser("alice", "x"), everything(),
+			alarm(pb.AlarmRequest_DEACTIVATE, 1, kind),
+			alarm(pb.AlarmRequest_DEACTIVATE, 0, pb.AlarmType_NONE),
+			alarm(pb.AlarmRequest_DEACTIVATE, 0, kind), alarm(pb.AlarmRequest_DEACTIVATE, 0, kind),
+			put("a", 0), revoke(1))
+	}
+	return steps
+}
+
+// manySequence puts more revisions than one message to a watcher holds.
+func manySequence() []*step {
+	var steps []*step
+	const messageHolds = 1000
+	for range messageHolds + 50 {
+		steps = append(steps, put("a", 0))
+	}
+	return append(steps, create(0, &pb.WatchCreateRequest{Key: []byte("a"),
+		StartRevision: symbol(symRevision, -messageHolds-40)}), put("a", 0))
+}
+
+// oddSequence asks for what is seldom asked for.
+func oddSequence() []*step {
+	raw := func(method string, data ...byte) *step { return &step{method: method, raw: data} }
+	health := func(service string) *grpc_health_v1.HealthCheckRequest {
+		return &grpc_health_v1.HealthCheckRequest{Service: service}
+	}
+	look := one("/grpc.health.v1.Health/Watch", health(""))
+	look.blocks = true
+	large := one(pb.KV_Put_FullMethodName,
+		&pb.PutRequest{Key: []byte("a"), Value: sizedValue(512 << 10)})
+	larger := one(pb.KV_Put_FullMethodName,
+		&pb.PutRequest{Key: []byte("a"), Value: sizedValue(1)})
+	hashed := changePassword("alice", "x")
+	hashed.request.(*pb.AuthUserChangePasswordRequest).HashedPassword = "$2a$04$notahash"
+	whole := []byte{0}
+	return []*step{
+		raw("/etcdserverpb.KV/Nothing"), raw("/etcdserverpb.Nothing/Put"),
+		raw(pb.KV_Put_FullMethodName, 0xff), raw(pb.KV_Txn_FullMethodName, 0x0a, 0x05, 'a'),
+		one("/grpc.health.v1.Health/Check", health("")),
+		one("/grpc.health.v1.Health/Check", health("etcdserverpb.KV")),
+		one("/grpc.health.v1.Health/List", &grpc_health_v1.HealthListRequest{}), look,
+		large, larger, addUser("alice", "x"), hashed,
+		one(pb.Maintenance_MoveLeader_FullMethodName,
+			&pb.MoveLeaderRequest{TargetID: uint64(symbol(symMember, 0))}),
+		one(pb.Maintenance_MoveLeader_FullMethodName, &pb.MoveLeaderRequest{TargetID: 5}),
+		one(pb.Maintenance_Hash_FullMethodName, &pb.HashRequest{}),
+		one(pb.KV_DeleteRange_FullMethodName, &pb.DeleteRangeRequest{Key: []byte{0xff}}),
+		put("a", 0), one(pb.KV_DeleteRange_FullMethodName,
+			&pb.DeleteRangeRequest{Key: whole, RangeEnd: whole, PrevKv: true}),
+	}
+}
+
 // metadataSequence says in headers what no client says.
 func metadataSequence() []*step {
 	byHand := func(name, value string) *step {
@@ -167,6 +245,8 @@ func fixedSequences(l limits) []fixed {
 		{"watchers", watchSequence()},
 		{"large messages", fragmentSequence(l)},
 		{"edges", edgeSequence()},
+		{"alarms", alarmSequence()},
+		{"odd requests", oddSequence()},
 		{"headers", metadataSequence()},
 		{"users", usersSequence()},
 		{"rights", rightsSequence()},

@@ -58,7 +58,11 @@ func (d draw) putRequest() *pb.PutRequest {
 
 func (d draw) deleteRequest() *pb.DeleteRangeRequest {
 	key := d.key()
-	return &pb.DeleteRangeRequest{Key: key, RangeEnd: d.end(key), PrevKv: d.percent(30)}
+	end := d.end(key)
+	if d.percent(4) {
+		key, end = []byte{0}, []byte{0}
+	}
+	return &pb.DeleteRangeRequest{Key: key, RangeEnd: end, PrevKv: d.percent(30)}
 }
 
 func (d draw) compare() *pb.Compare {

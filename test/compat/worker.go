@@ -33,7 +33,7 @@ func (w *worker) work(ctx context.Context) error {
 			return nil
 		}
 		w.kind = w.opt.kind + block
-		if err := w.renew(ctx); err != nil {
+		if err := w.renew(ctx, block); err != nil {
 			return err
 		}
 		if block == 0 {
@@ -71,11 +71,15 @@ func (w *worker) replace(ctx context.Context) error {
 }
 
 // renew starts a new pair and has it serve the fixed sequences.
-func (w *worker) renew(ctx context.Context) error {
+func (w *worker) renew(ctx context.Context, block int) error {
 	if err := w.replace(ctx); err != nil {
 		return err
 	}
-	for _, fixed := range fixedSequences(w.pair.limits) {
+	all := fixedSequences(w.pair.limits)
+	if block == 0 {
+		all = append(all, fixed{"more revisions than a message", manySequence()})
+	}
+	for _, fixed := range all {
 		d, err := w.play(ctx, fixed.steps)
 		if err != nil {
 			return fmt.Errorf("%s: %w", fixed.name, err)
