@@ -101,6 +101,9 @@ func (t *target) authenticate(ctx context.Context, as identity) error {
 
 const (
 	blockLimit = 400 * time.Millisecond
+	// talkLimit is for the second message of a stream that never ends: there is none, as nothing
+	// changes meanwhile.
+	talkLimit = 60 * time.Millisecond
 	// settleAfterBlock is for what the server clears up after a caller that gave up.
 	settleAfterBlock = 100 * time.Millisecond
 )
@@ -112,13 +115,19 @@ func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *a
 	if s.kind == handmade {
 		return t.byHand(ctx, s, data)
 	}
+	limit := time.AfterFunc(callLimit, cancel)
+	defer limit.Stop()
 	if s.blocks {
 		// The server is not told when: else it would give up by itself now and then.
-		defer time.AfterFunc(blockLimit, cancel).Stop()
+		limit.Reset(blockLimit)
 	}
 	a := &answer{}
 	if m.serverStream {
-		t.exchange(ctx, s, m, data, a)
+		t.exchange(ctx, s, m, data, a, func() {
+			if s.blocks {
+				limit.Reset(talkLimit)
+			}
+		})
 	} else {
 		var response []byte
 		if err := t.conn.Invoke(ctx, s.method, data, &response); err != nil {
@@ -134,7 +143,9 @@ func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *a
 }
 
 // exchange sends one message, closes its side and reads what comes until the end.
-func (t *target) exchange(ctx context.Context, s *step, m method, data []byte, a *answer) {
+func (t *target) exchange(
+	ctx context.Context, s *step, m method, data []byte, a *answer, heard func(),
+) {
 	stream, err := t.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true,
 		ClientStreams: m.clientStream}, s.method)
 	if err == nil {
@@ -147,6 +158,7 @@ func (t *target) exchange(ctx context.Context, s *step, m method, data []byte, a
 		var response []byte
 		if err = stream.RecvMsg(&response); err == nil {
 			a.add(m, response)
+			heard()
 		}
 	}
 	if !errors.Is(err, io.EOF) {

@@ -184,7 +184,7 @@ func (r *run) callStep(
 		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(afterSecond)))
 	}
 	answers := r.ask(ctx, s, m, data)
-	if s.blocks {
+	if s.blocks && !m.serverStream && (gaveUp(answers[0]) || gaveUp(answers[1])) {
 		r.awaitEqualRevisions(ctx)
 	}
 	for i, t := range r.pair.targets {
@@ -238,6 +238,9 @@ func (r *run) compareUnsorted(
 var lagging = map[string]bool{
 	pb.Maintenance_HashKV_FullMethodName: true, pb.Maintenance_Snapshot_FullMethodName: true,
 }
+
+// gaveUp says that nobody knows yet what a caller has left behind.
+func gaveUp(a *answer) bool { return a.code == codes.Canceled }
 
 // stale says that whoever asked needs a new token.
 func stale(a *answer) bool {
@@ -408,8 +411,9 @@ func (r *run) settleAll() *difference {
 	}
 	slices.Sort(streams)
 	for _, id := range streams {
+		d := r.pair.settle(id, r.revisions.current)
 		r.coverage.watches(r.pair.targets[0].watch[id], r.revisions.current)
-		if d := r.pair.settle(id, r.revisions.current); d != nil {
+		if d != nil {
 			return d
 		}
 	}
