@@ -185,6 +185,9 @@ func (r *run) callStep(
 	}
 	answers := r.ask(ctx, s, m, data)
 	if s.blocks && !m.serverStream && (gaveUp(answers[0]) || gaveUp(answers[1])) {
+		if err := r.clearAbandoned(ctx, s); err != nil {
+			return nil, err
+		}
 		r.awaitEqualRevisions(ctx)
 	}
 	for i, t := range r.pair.targets {

@@ -130,3 +130,37 @@ func (r *run) special(
 	}
 	return d, true, err
 }
+
+// clearAbandoned deletes for etcd what a caller who waited in vain has left in the queue, where
+// users count: etcd would not.
+func (r *run) clearAbandoned(ctx context.Context, s *step) error {
+	queue := ""
+	switch s.method {
+	case "/v3lockpb.Lock/Lock":
+		queue = "lock/"
+	case "/v3electionpb.Election/Campaign":
+		queue = "vote/"
+	}
+	if !r.auth || queue == "" {
+		return nil
+	}
+	etcd := r.pair.targets[0]
+	if err := etcd.authenticate(ctx, asRoot); err != nil {
+		return err
+	}
+	time.Sleep(settleAfterBlock)
+	newest := &pb.RangeResponse{}
+	if err := etcd.ask(ctx, pb.KV_Range_FullMethodName, &pb.RangeRequest{Key: []byte(queue),
+		RangeEnd: prefixEnd([]byte(queue)), MinCreateRevision: r.revisions.current + 1},
+		newest); err != nil {
+		return err
+	}
+	for _, left := range newest.Kvs {
+		r.coverage.deviations[abandonedLocks]++
+		if err := etcd.ask(ctx, pb.KV_DeleteRange_FullMethodName,
+			&pb.DeleteRangeRequest{Key: left.Key}, &pb.DeleteRangeResponse{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
