@@ -9,6 +9,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	electionpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	lockpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 )
 
 // expiryLimit is for a lease of a few seconds on a busy machine.
@@ -135,11 +137,13 @@ func (r *run) special(
 // users count: etcd would not.
 func (r *run) clearAbandoned(ctx context.Context, s *step) error {
 	queue := ""
-	switch s.method {
-	case "/v3lockpb.Lock/Lock":
+	switch q := s.request.(type) {
+	case *lockpb.LockRequest:
 		queue = "lock/"
-	case "/v3electionpb.Election/Campaign":
+		r.pair.tainted = r.pair.tainted || q.Lease == 0 // the key had an id in it that was drawn
+	case *electionpb.CampaignRequest:
 		queue = "vote/"
+		r.pair.tainted = r.pair.tainted || q.Lease == 0
 	}
 	if !r.auth || queue == "" {
 		return nil
