@@ -217,8 +217,8 @@ func (n *Node) alarmsAllow(method Method, raw []byte) Code {
 // alarmsFirst is why a write is refused that somebody without a name, or for a time that is too
 // long, asks for: an alarm is the reason that is given first.
 func (n *Node) alarmsFirst(method Method, raw []byte, code Code) Code {
-	if code == ErrInvalidToken {
-		return code // who asks is found out before everything else
+	if code == ErrInvalidToken || method == MethodCompact {
+		return code // it is found out before everything else who asks, or whether he may compact
 	}
 	if alarm := n.alarmsAllow(method, raw); alarm != OK {
 		return alarm

@@ -229,4 +229,13 @@ func TestWhoAsksIsRefusedInOneOrder(t *testing.T) {
 	require.Equal(t, ErrNoSpace, grant(a, long))
 	require.Equal(t, ErrUserEmpty, w.askAs(nil, 0, MethodDeleteRange,
 		&pb.DeleteRangeRequest{Key: []byte("a1")}, &pb.DeleteRangeResponse{}))
+	require.Equal(t, OK, w.askAs(root, 0, MethodAlarm, &pb.AlarmRequest{
+		Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_CORRUPT}, &pb.AlarmResponse{}))
+	compact := func(who *Identity) Code {
+		return w.askAs(who, 0, MethodCompact, &pb.CompactionRequest{Revision: 1},
+			&pb.CompactionResponse{})
+	}
+	require.Equal(t, ErrUserEmpty, compact(nil), "nor of who asks for a compaction")
+	require.Equal(t, ErrPermissionDenied, compact(a))
+	require.Equal(t, ErrCorrupt, compact(root))
 }

@@ -84,7 +84,7 @@ func (n *Node) mayAsk(r *Request) Code {
 		}
 	case MethodMoveLeader, MethodDefragment, MethodHash, MethodHashKV, MethodSnapshot,
 		MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote,
-		MethodDowngrade:
+		MethodDowngrade, MethodCompact:
 	default:
 		return OK
 	}

@@ -26,8 +26,8 @@ type campaign struct {
 	programs servers.Programs
 	methods  map[string]method
 	all      []method
-	block    int // sequences that one pair serves
-	began    time.Time
+	block    int                // sequences that one pair serves
+	began    time.Time          // of the first sequence
 	abandon  context.CancelFunc // after a difference or an error, unless the run is to go on
 
 	// mu also guards rapid's flags, which are the whole process's, and the error output.
@@ -54,7 +54,7 @@ func newCampaign(ctx context.Context, o options, dir string) (*campaign, error) 
 		return nil, err
 	}
 	c := &campaign{opt: o, dir: dir, all: methods, methods: map[string]method{},
-		coverage: newCoverage(methods), began: time.Now()}
+		coverage: newCoverage(methods)}
 	for _, m := range methods {
 		c.methods[m.name] = m
 	}
@@ -66,6 +66,7 @@ func newCampaign(ctx context.Context, o options, dir string) (*campaign, error) 
 
 // work has the workers play all sequences.
 func (c *campaign) work(ctx context.Context) error {
+	c.began = time.Now()
 	ctx, c.abandon = context.WithCancel(ctx)
 	defer c.abandon()
 	errs := make([]error, c.opt.workers)

@@ -8,7 +8,7 @@
 //
 //	go run .                                         a short run, under a minute
 //	go run . -sequences 2000 -requests 200000        the long run; every row of the coverage counts
-//	go run . -seed 7 -sequences 1                    the sequence of a seed again
+//	go run . -seed 7 -kind 1 -sequences 1            the sequence of a seed again
 package main
 
 import (
@@ -78,9 +78,8 @@ func compat(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
 	if err := c.work(ctx); err != nil {
 		return err
 	}
-	return c.conclude(ctx, time.Since(began))
+	return c.conclude(ctx, time.Since(c.began))
 }

@@ -34,6 +34,9 @@ func (w *worker) work(ctx context.Context) error {
 		}
 		w.kind = w.opt.kind + block
 		if err := w.renew(ctx, block); err != nil {
+			if ctx.Err() != nil {
+				return nil // somebody else has ended the run
+			}
 			return err
 		}
 		if block == 0 {
