@@ -50,7 +50,7 @@ func main() {
 	flag.IntVar(&o.sequences, "sequences", 40, "number of sequences")
 	flag.IntVar(&o.requests, "requests", 0, "fail when fewer requests than this were compared")
 	flag.IntVar(&o.length, "length", 100, "average number of steps of a sequence")
-	flag.IntVar(&o.workers, "workers", 4, "pairs of servers at a time; most of the time goes in waits")
+	flag.IntVar(&o.workers, "workers", 6, "pairs of servers at a time; most of the time goes in waits")
 	flag.IntVar(&o.kind, "kind", 0, "kind of the first pair: its limits and tokens, 0 to 3")
 	flag.BoolVar(&o.keepGoing, "keep-going", false, "go on after a difference")
 	flag.DurationVar(&o.limit, "limit", 0, "stop drawing sequences after this time; 0 is never")

@@ -52,6 +52,10 @@ func (w *worker) work(ctx context.Context) error {
 				return err
 			}
 		}
+		if !w.opt.quietly {
+			fmt.Fprintf(os.Stderr, "block %d is done after %v\n", block,
+				time.Since(w.began).Round(time.Second))
+		}
 	}
 }
 
