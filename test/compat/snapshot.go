@@ -78,6 +78,18 @@ func (d *ids) drawnMember(bucket, key, value []byte) (k, v []byte) {
 		strconv.AppendUint(nil, id, 10), []byte("0"))
 }
 
+// drawnAlarm replaces the same id where an alarm is about that member.
+func (d *ids) drawnAlarm(bucket, key []byte) []byte {
+	alarm := &pb.AlarmMember{}
+	if string(bucket) != "alarm" || proto.Unmarshal(key, alarm) != nil {
+		return key
+	}
+	if n, drawn := d.drawn[int64(alarm.MemberID)]; drawn {
+		return fmt.Appendf(nil, "drawn %d, %v", n, alarm.Alarm)
+	}
+	return key
+}
+
 // drawnLease is the number of a lease that the server drew the id for.
 func (d *ids) drawnLease(bucket, key []byte) (n int64, drawn bool) {
 	if string(bucket) != "lease" || len(key) != 8 {
@@ -162,7 +174,7 @@ func (d *ids) snapshotRows(file string, data []byte) (rows []string, err error) 
 				if err != nil {
 					return err
 				}
-				k, v = d.drawnMember(bucket, k, v)
+				k, v = d.drawnMember(bucket, d.drawnAlarm(bucket, k), v)
 				row := fmt.Sprintf("%s/%q = %q", bucket, k, v)
 				if len(row) > rowLimit {
 					row = fmt.Sprintf("%s... %x", row[:rowLimit], sha256.Sum256([]byte(row)))
