@@ -278,6 +278,10 @@ func (p *pair) askProgress(id int, current int64) *difference {
 		if behind == "" {
 			return nil
 		}
+		if p.targets[0].watch[id].quietness(current) != answering {
+			time.Sleep(quiet) // a watcher turned out to have been overtaken by a compaction
+			return nil
+		}
 		if time.Now().After(end) {
 			return &difference{what: fmt.Sprintf(
 				"watch stream %d: no progress answer for revision %d from%s", id, current, behind)}
