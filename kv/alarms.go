@@ -189,7 +189,7 @@ func (n *Node) alarmed(kind AlarmKind) bool {
 
 // alarmsAllow is what the alarms say to a write. A CORRUPT alarm stops all of them, NOSPACE those
 // that make the store grow.
-func (n *Node) alarmsAllow(method Method, e *raft.Entry) Code {
+func (n *Node) alarmsAllow(method Method, raw []byte) Code {
 	if len(n.state.alarms) == 0 {
 		return OK
 	}
@@ -198,9 +198,8 @@ func (n *Node) alarmsAllow(method Method, e *raft.Entry) Code {
 	case MethodPut, MethodLeaseGrant, MethodDeleteRange, MethodCompact, MethodLeaseRevoke:
 	case MethodTxn:
 		var t txnRequest
-		if err := parseTxn(e.Data, &t, 0); err != nil {
-			panic(fmt.Sprintf("kv: entry %d is not a transaction, though it was validated: %v",
-				e.Index, err))
+		if err := parseTxn(raw, &t, 0); err != nil {
+			panic(fmt.Sprintf("kv: a transaction that was validated is malformed: %v", err))
 		}
 		grows = putsAnything(&t)
 	default:
@@ -213,6 +212,18 @@ func (n *Node) alarmsAllow(method Method, e *raft.Entry) Code {
 		return ErrNoSpace
 	}
 	return OK
+}
+
+// alarmsFirst is why a write is refused that somebody without a name, or for a time that is too
+// long, asks for: an alarm is the reason that is given first.
+func (n *Node) alarmsFirst(method Method, raw []byte, code Code) Code {
+	if code == ErrInvalidToken || method == MethodCompact {
+		return code // it is found out before everything else who asks, or whether he may compact
+	}
+	if alarm := n.alarmsAllow(method, raw); alarm != OK {
+		return alarm
+	}
+	return code
 }
 
 // appendAlarms is the section of the state file.

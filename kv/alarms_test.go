@@ -195,3 +195,47 @@ func TestStateSectionsSurviveTheirForm(t *testing.T) {
 		require.Equal(t, s.downgrade, got.downgrade)
 	})
 }
+
+func TestWhoAsksIsRefusedInOneOrder(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	root, a := w.protect()
+	downgrade := func(who *Identity, r *pb.DowngradeRequest) Code {
+		return w.askAs(who, 0, MethodDowngrade, r, &pb.DowngradeResponse{})
+	}
+	grant := func(who *Identity, ttl int64) Code {
+		return w.askAs(who, 0, MethodLeaseGrant, &pb.LeaseGrantRequest{TTL: ttl},
+			&pb.LeaseGrantResponse{})
+	}
+	unknown, nonsense := &pb.DowngradeRequest{Action: 3}, &pb.DowngradeRequest{Version: "x"}
+	for _, r := range []*pb.DowngradeRequest{unknown, nonsense} {
+		require.Equal(t, ErrUserEmpty, downgrade(nil, r), "rights come before sense")
+		require.Equal(t, ErrPermissionDenied, downgrade(a, r))
+	}
+	require.Equal(t, ErrUnknownMethod, downgrade(root, unknown))
+	require.Equal(t, ErrWrongVersionFormat, downgrade(root, nonsense))
+	const long = 9_000_000_001
+	require.Equal(t, ErrUserEmpty, grant(nil, long))
+	require.Equal(t, ErrLeaseTTLTooLarge, grant(a, long))
+	require.Equal(t, ErrUserNotFound, w.askAs(nil, 0, MethodUserGet, &pb.AuthUserGetRequest{},
+		&pb.AuthUserGetResponse{}), "nobody may look at nobody")
+
+	require.Equal(t, OK, w.askAs(root, 0, MethodAlarm, &pb.AlarmRequest{
+		Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_NOSPACE}, &pb.AlarmResponse{}))
+	require.Equal(t, ErrNoSpace, w.putAs(nil, 0, "a1"), "an alarm comes before rights")
+	require.Equal(t, ErrNoSpace, w.putAs(a, 0, "b1"))
+	require.Equal(t, ErrInvalidToken, w.putAs(&Identity{Token: "x"}, 0, "a1"))
+	require.Equal(t, ErrUserEmpty, grant(nil, 60), "but not of who asks for a lease")
+	require.Equal(t, ErrNoSpace, grant(a, long))
+	require.Equal(t, ErrUserEmpty, w.askAs(nil, 0, MethodDeleteRange,
+		&pb.DeleteRangeRequest{Key: []byte("a1")}, &pb.DeleteRangeResponse{}))
+	require.Equal(t, OK, w.askAs(root, 0, MethodAlarm, &pb.AlarmRequest{
+		Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_CORRUPT}, &pb.AlarmResponse{}))
+	compact := func(who *Identity) Code {
+		return w.askAs(who, 0, MethodCompact, &pb.CompactionRequest{Revision: 1},
+			&pb.CompactionResponse{})
+	}
+	require.Equal(t, ErrUserEmpty, compact(nil), "nor of who asks for a compaction")
+	require.Equal(t, ErrPermissionDenied, compact(a))
+	require.Equal(t, ErrCorrupt, compact(root))
+}

@@ -85,7 +85,7 @@ func (n *Node) mayAsk(r *Request) Code {
 		}
 	case MethodMoveLeader, MethodDefragment, MethodHash, MethodHashKV, MethodSnapshot,
 		MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote,
-		MethodDowngrade:
+		MethodDowngrade, MethodCompact:
 	default:
 		return OK
 	}
@@ -130,7 +130,12 @@ func (n *Node) mayRead(r *readRequest) Code {
 		if parseTxn(r.raw, &req, 0) != nil {
 			return ErrMalformed
 		}
-		return n.mayTxn(who, &req)
+		if code := n.mayTxn(who, &req); code != OK {
+			return code
+		}
+		if who.Revision != 0 && who.Revision != s.Revision() {
+			return ErrAuthOld // though it may read nothing at all
+		}
 	case MethodUserList, MethodRoleList:
 		return authCode(s.Admin(who))
 	case MethodMemberAdd, MethodMemberRemove, MethodMemberUpdate, MethodMemberPromote:

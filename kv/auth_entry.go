@@ -83,7 +83,7 @@ func (r *Request) writes() bool {
 // undoubt takes up a doubted write at the moment when its read is confirmed.
 func (n *Node) undoubt(r *readRequest) {
 	if code := n.mustBeSomebody(r.identity); code != OK {
-		n.answer(r.token, code, nil, 0)
+		n.answer(r.token, n.alarmsFirst(r.method, r.raw, code), nil, 0)
 		return
 	}
 	n.probes[ProbeDoubtSettled]++
@@ -134,8 +134,11 @@ func (n *Node) validRequest(method Method, e *raft.Entry) bool {
 		return e.Type >= entrySealed && len(inner.Data) == tokenLetters
 	case changesAuth(method), method == MethodPut, method == MethodDeleteRange,
 		method == MethodTxn, method == MethodCompact, method == MethodLeaseRevoke,
-		method == MethodAlarm, method == MethodDowngrade:
+		method == MethodAlarm:
 		return Validate(method, inner.Data, &n.cfg.Limits) == OK
+	case method == MethodDowngrade:
+		return Validate(method, inner.Data, &n.cfg.Limits) == OK &&
+			checkDowngrade(inner.Data) == OK
 	}
 	return method == MethodLeaseGrant && n.validGrant(inner.Data)
 }
@@ -151,7 +154,7 @@ func (n *Node) mayApply(e *raft.Entry) (raft.Entry, Code) {
 	if !isRequest {
 		return inner, OK
 	}
-	if code := n.alarmsAllow(method, &inner); code != OK {
+	if code := n.alarmsAllow(method, inner.Data); code != OK {
 		n.probes[ProbeAlarmRefused]++
 		n.decide(uint64(code))
 		return inner, code

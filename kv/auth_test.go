@@ -298,6 +298,8 @@ func TestSignedIdentities(t *testing.T) {
 		&pb.AuthRoleAddRequest{Name: "r"}))
 	require.Equal(t, ErrAuthOld, w.putAs(&Identity{User: "root", Revision: 3}, 0, "k"))
 	require.Equal(t, ErrAuthOld, w.getAs(&Identity{User: "root", Revision: 3}, 0, "k", ""))
+	require.Equal(t, ErrAuthOld, w.askAs(&Identity{User: "root", Revision: 3}, 0, MethodTxn,
+		&pb.TxnRequest{}, &pb.TxnResponse{}), "it reads nothing, and is old all the same")
 	require.Equal(t, ErrInvalidToken, w.getAs(&Identity{Token: "abc"}, 0, "k", ""))
 	require.Equal(t, ErrPermissionDenied, w.getAs(&Identity{User: "who"}, 0, "k", ""))
 }

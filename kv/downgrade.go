@@ -39,6 +39,8 @@ func parseDowngrade(raw []byte) (r downgradeRequest, err error) {
 	return r, err
 }
 
+// checkDowngrade says whether a request has a meaning. It is asked when its user is known to be an
+// administrator.
 func checkDowngrade(raw []byte) Code {
 	r, err := parseDowngrade(raw)
 	switch {
@@ -75,6 +77,10 @@ func minorOf(version string) (major, minor uint64, ok bool) {
 
 // requestDowngrade lets a check wait for a read index, and proposes the rest.
 func (n *Node) requestDowngrade(r *Request) {
+	if code := checkDowngrade(r.Raw); code != OK {
+		n.answer(r.Token, code, nil, 0)
+		return
+	}
 	if req, err := parseDowngrade(r.Raw); err == nil && req.action == downgradeValidate {
 		n.read(r)
 		return

@@ -124,7 +124,7 @@ func (n *Node) startExpire(e *raft.Entry) {
 	if !ok {
 		panic(fmt.Sprintf("kv: entry %d is not a list of leases: %d bytes", e.Index, len(e.Data)))
 	}
-	if code := n.alarmsAllow(MethodLeaseRevoke, e); code != OK {
+	if code := n.alarmsAllow(MethodLeaseRevoke, e.Data); code != OK {
 		n.probes[ProbeAlarmSparedLease]++
 		n.decide(uint64(code)) // proposed again while the leases are there
 		return

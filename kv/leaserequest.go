@@ -45,11 +45,10 @@ func parseTimeToLive(raw []byte) (id lease.ID, keys bool, err error) {
 
 // validateLease checks a request about leases as far as that needs no state.
 func validateLease(method Method, raw []byte, lim *Limits) Code {
-	var ttl lease.Seconds
 	var err error
 	switch method {
 	case MethodLeaseGrant:
-		ttl, _, err = parseGrant(raw)
+		_, _, err = parseGrant(raw)
 	case MethodLeaseTimeToLive:
 		_, _, err = parseTimeToLive(raw)
 	default:
@@ -58,8 +57,6 @@ func validateLease(method Method, raw []byte, lim *Limits) Code {
 	switch {
 	case err != nil:
 		return ErrMalformed
-	case ttl > lease.MaxTTL:
-		return ErrLeaseTTLTooLarge
 	case len(raw)+requestOverhead > lim.MaxRequestBytes:
 		return ErrRequestTooLarge
 	}
@@ -101,6 +98,10 @@ func (n *Node) requestGrant(r *Request) {
 	ttl, id, err := parseGrant(r.Raw)
 	if err != nil {
 		n.answer(r.Token, ErrMalformed, nil, 0)
+		return
+	}
+	if ttl > lease.MaxTTL {
+		n.answer(r.Token, n.alarmsFirst(r.Method, r.Raw, ErrLeaseTTLTooLarge), nil, 0)
 		return
 	}
 	for k := uint64(0); id == 0; k++ {

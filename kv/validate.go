@@ -45,9 +45,17 @@ func Validate(method Method, raw []byte, lim *Limits) Code {
 		}
 	case MethodLeaseGrant, MethodLeaseRevoke, MethodLeaseKeepAlive, MethodLeaseTimeToLive:
 		return validateLease(method, raw, lim)
-	case MethodMemberAdd, MethodMemberUpdate, MethodAlarm, MethodDowngrade:
-		if code := validateOperation(method, raw); code != OK {
+	case MethodMemberAdd, MethodMemberUpdate:
+		if code := validateMember(method, raw); code != OK {
 			return code
+		}
+	case MethodAlarm:
+		if code := validateAlarm(raw); code != OK {
+			return code
+		}
+	case MethodDowngrade:
+		if _, err := parseDowngrade(raw); err != nil {
+			return ErrMalformed
 		}
 	case MethodMemberList, MethodHashKV, MethodMoveLeader, MethodMemberRemove,
 		MethodMemberPromote:
@@ -67,17 +75,6 @@ func Validate(method Method, raw []byte, lim *Limits) Code {
 		return ErrRequestTooLarge
 	}
 	return OK
-}
-
-// validateOperation checks what operators ask for.
-func validateOperation(method Method, raw []byte) Code {
-	switch method {
-	case MethodAlarm:
-		return validateAlarm(raw)
-	case MethodDowngrade:
-		return checkDowngrade(raw)
-	}
-	return validateMember(method, raw)
 }
 
 // requestOverhead is what the log adds to a request, counted against the limit as etcd counts its

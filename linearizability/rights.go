@@ -294,15 +294,11 @@ func covered(list []*authpb.Permission, key, end []byte) bool {
 			return contains(p.Key, p.RangeEnd, k)
 		})
 	}
-	if !contains(key, end, key) { // from the end up to the key, and something right before
-		before := func(p *authpb.Permission) bool {
-			return bytes.Compare(p.Key, end) < 0 &&
-				(contains(p.Key, p.RangeEnd, end) || bytes.Equal(endOf(p), end))
-		}
-		return slices.ContainsFunc(list, before) && covered(list, end, after(key))
-	}
 	if !held(key) {
 		return false
+	}
+	if !contains(key, end, key) { // no key at all
+		return true
 	}
 	for _, p := range list {
 		if at := endOf(p); at != nil && contains(key, end, at) && !held(at) {

@@ -41,19 +41,20 @@ type couriers struct {
 
 // join returns the courier of a connection, a new one if need be.
 func (c *couriers) join(address string) *courier {
-	k := c.byAddress[address]
-	if k == nil {
-		k = &courier{address: address, wake: make(chan struct{}, 1)}
-		if c.byAddress == nil {
-			c.byAddress = map[string]*courier{}
-		}
-		c.byAddress[address] = k
-		c.list = append(c.list, k)
-		go k.run(0)
+	if k := c.byAddress[address]; k != nil {
+		k.mu.Lock()
+		k.streams++
+		k.mu.Unlock()
+		return k
 	}
-	k.mu.Lock()
-	k.streams++
-	k.mu.Unlock()
+	// It has its stream before it runs: one that finds no streams ends.
+	k := &courier{address: address, wake: make(chan struct{}, 1), streams: 1}
+	if c.byAddress == nil {
+		c.byAddress = map[string]*courier{}
+	}
+	c.byAddress[address] = k
+	c.list = append(c.list, k)
+	go k.run(0)
 	return k
 }
 

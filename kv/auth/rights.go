@@ -57,8 +57,8 @@ func (list spans) merged() spans {
 	return slices.Clip(out)
 }
 
-// cover says whether one of the merged spans holds all of s. An empty s, whose end is not behind
-// its beginning, has to lie inside one all the same.
+// cover says whether one of the merged spans holds all of s. Of an empty s, whose end is not behind
+// its beginning, it has to hold the beginning.
 func (list spans) cover(s span) bool {
 	i, found := slices.BinarySearchFunc(list, s.from, func(have span, from []byte) int {
 		return bytes.Compare(have.from, from)
@@ -70,9 +70,6 @@ func (list spans) cover(s span) bool {
 		return false
 	}
 	have := list[i]
-	if s.to != nil && bytes.Compare(have.from, s.to) >= 0 {
-		return false
-	}
 	return have.to == nil ||
 		s.to != nil && bytes.Compare(s.to, have.to) <= 0 && bytes.Compare(s.from, have.to) < 0
 }

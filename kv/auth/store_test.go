@@ -169,6 +169,10 @@ func TestEveryRightIsWhatItSays(t *testing.T) {
 		{auth.Write, "w", "\x00", auth.Denied},
 		{auth.Read, "y", "", auth.Denied},
 		{auth.Read, "\x00", "\x00", auth.Denied},
+		{auth.Read, "a", "a", auth.Done}, // no key, but where it would be is granted
+		{auth.Read, "d", "a", auth.Done},
+		{auth.Write, "a", "a", auth.Denied},
+		{auth.Read, "e", "e", auth.Denied},
 	} {
 		require.Equal(t, c.want, s.May(who, c.access, []byte(c.key), []byte(c.end)), "%+v", c)
 	}

@@ -5,6 +5,7 @@ package main
 // there.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,12 +60,30 @@ func (a *answer) String() string {
 }
 
 // identify adds who asks to the metadata of a request.
-func (t *target) identify(ctx context.Context, as identity) context.Context {
+func (t *target) identify(ctx context.Context, as identity, key tokenKey) context.Context {
+	token := t.tokens[as]
+	if as == wrongToken {
+		token = "wrong.1"
+	}
 	switch {
-	case as == wrongToken:
-		return metadata.AppendToOutgoingContext(ctx, "token", "wrong.1")
-	case t.tokens[as] != "":
-		return metadata.AppendToOutgoingContext(ctx, "token", t.tokens[as])
+	case token == "":
+		return ctx
+	case key == inToken:
+		return metadata.AppendToOutgoingContext(ctx, "token", token)
+	case key == asBearer:
+		token = "Bearer " + token
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", token)
+}
+
+// dress adds everything to the context of a step's request that is in its metadata.
+func (t *target) dress(ctx context.Context, s *step) context.Context {
+	ctx = t.identify(ctx, s.as, s.token)
+	if s.leader {
+		ctx = metadata.AppendToOutgoingContext(ctx, "hasleader", "true")
+	}
+	if s.version != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "client-api-version", s.version)
 	}
 	return ctx
 }
@@ -82,24 +101,33 @@ func (t *target) authenticate(ctx context.Context, as identity) error {
 
 const (
 	blockLimit = 400 * time.Millisecond
+	// talkLimit is for the second message of a stream that never ends: there is none, as nothing
+	// changes meanwhile.
+	talkLimit = 60 * time.Millisecond
 	// settleAfterBlock is for what the server clears up after a caller that gave up.
 	settleAfterBlock = 100 * time.Millisecond
 )
 
 // perform sends a step that is no watch and waits for the whole answer.
 func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *answer {
-	ctx, cancel := context.WithTimeout(t.identify(ctx, s.as), callLimit)
+	ctx, cancel := context.WithTimeout(t.dress(ctx, s), callLimit)
 	defer cancel()
+	if s.kind == handmade {
+		return t.byHand(ctx, s, data)
+	}
+	limit := time.AfterFunc(callLimit, cancel)
+	defer limit.Stop()
 	if s.blocks {
 		// The server is not told when: else it would give up by itself now and then.
-		defer time.AfterFunc(blockLimit, cancel).Stop()
-	}
-	if s.leader {
-		ctx = metadata.AppendToOutgoingContext(ctx, "hasleader", "true")
+		limit.Reset(blockLimit)
 	}
 	a := &answer{}
 	if m.serverStream {
-		t.exchange(ctx, s, m, data, a)
+		t.exchange(ctx, s, m, data, a, func() {
+			if s.blocks {
+				limit.Reset(talkLimit)
+			}
+		})
 	} else {
 		var response []byte
 		if err := t.conn.Invoke(ctx, s.method, data, &response); err != nil {
@@ -115,7 +143,9 @@ func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *a
 }
 
 // exchange sends one message, closes its side and reads what comes until the end.
-func (t *target) exchange(ctx context.Context, s *step, m method, data []byte, a *answer) {
+func (t *target) exchange(
+	ctx context.Context, s *step, m method, data []byte, a *answer, heard func(),
+) {
 	stream, err := t.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true,
 		ClientStreams: m.clientStream}, s.method)
 	if err == nil {
@@ -128,6 +158,7 @@ func (t *target) exchange(ctx context.Context, s *step, m method, data []byte, a
 		var response []byte
 		if err = stream.RecvMsg(&response); err == nil {
 			a.add(m, response)
+			heard()
 		}
 	}
 	if !errors.Is(err, io.EOF) {
@@ -161,7 +192,12 @@ const drawnAtLeast = 1 << 40
 // normalize makes an answer comparable with the other server's.
 func (a *answer) normalize(t *target) {
 	for _, m := range a.messages {
+		list := membersOf(m)
+		sorted := slices.IsSortedFunc(list, compareMembers)
 		t.ids.hide(m)
+		if sorted { // by the ids that it drew
+			slices.SortFunc(list, compareMembers)
+		}
 		walk(m.ProtoReflect(), normalScalar)
 		switch m := m.(type) {
 		case *pb.StatusResponse:
@@ -178,6 +214,16 @@ func (a *answer) normalize(t *target) {
 		}
 	}
 }
+
+// membersOf is the list of members in an answer.
+func membersOf(m proto.Message) []*pb.Member {
+	if list, ok := m.(interface{ GetMembers() []*pb.Member }); ok {
+		return list.GetMembers()
+	}
+	return nil
+}
+
+func compareMembers(a, b *pb.Member) int { return cmp.Compare(a.ID, b.ID) }
 
 func normalScalar(
 	_ protoreflect.Message, f protoreflect.FieldDescriptor, v protoreflect.Value,

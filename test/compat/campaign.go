@@ -1,7 +1,8 @@
 package main
 
-// A campaign is many sequences: it keeps a pair of servers at hand, has rapid draw and shrink the
-// sequences, and counts.
+// A campaign is many sequences: it shares them out among workers, counts, and judges the whole.
+// What it says of one sequence does not depend on the number of workers: which kind of pair serves
+// a sequence follows from its number.
 
 import (
 	"context"
@@ -10,11 +11,10 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
+	"sync"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"pgregory.net/rapid"
 
 	"github.com/detcd/detcd/test/compat/servers"
@@ -25,8 +25,15 @@ type campaign struct {
 	dir      string
 	programs servers.Programs
 	methods  map[string]method
+	all      []method
+	block    int                // sequences that one pair serves
+	began    time.Time          // of the first sequence
+	abandon  context.CancelFunc // after a difference or an error, unless the run is to go on
+
+	// mu also guards rapid's flags, which are the whole process's, and the error output.
+	mu       sync.Mutex
+	next     int // block that nobody has taken yet
 	coverage *coverage
-	pair     *pair
 	pairs    int
 	played   int
 	asked    int
@@ -46,175 +53,85 @@ func newCampaign(ctx context.Context, o options, dir string) (*campaign, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &campaign{opt: o, dir: dir, methods: map[string]method{}, coverage: newCoverage(methods)}
+	c := &campaign{opt: o, dir: dir, all: methods, methods: map[string]method{},
+		coverage: newCoverage(methods)}
 	for _, m := range methods {
 		c.methods[m.name] = m
 	}
-	if c.programs, err = servers.Build(ctx, o.repo, o.here, dir); err != nil {
-		return nil, err
-	}
-	if err := c.renew(ctx); err != nil {
-		return nil, err
-	}
-	return c, c.checkUnserved(ctx)
+	// A short run gives every worker its share; a pair of a long one serves a hundred.
+	c.block = min(sequencesPerPair, (o.sequences+o.workers-1)/o.workers)
+	c.programs, err = servers.Build(ctx, o.repo, o.here, dir)
+	return c, err
 }
 
-func (c *campaign) close() error {
-	if c.pair == nil {
-		return nil
-	}
-	return c.pair.stop()
-}
-
-// replace starts a new pair.
-func (c *campaign) replace(ctx context.Context) error {
-	if err := c.close(); err != nil {
-		return err
-	}
-	l := defaultLimits
-	if c.pairs%2 == 1 {
-		l = smallLimits
-	}
-	c.pairs++
-	p, err := startPair(ctx, c.programs, c.dir, l)
-	c.pair = p
-	return err
-}
-
-// renew starts a new pair and has it serve the fixed sequences.
-func (c *campaign) renew(ctx context.Context) error {
-	if err := c.replace(ctx); err != nil {
-		return err
-	}
-	for _, steps := range fixedSequences() {
-		d, err := c.play(ctx, steps, c.coverage)
-		if err != nil {
-			return err
-		}
-		if d != nil {
-			fmt.Fprintf(os.Stderr, "a sequence written by hand\n%s", d.report(steps))
-			c.found++
-			if !c.opt.keepGoing {
-				return errors.New("a sequence written by hand shows a difference")
+// work has the workers play all sequences.
+func (c *campaign) work(ctx context.Context) error {
+	c.began = time.Now()
+	ctx, c.abandon = context.WithCancel(ctx)
+	defer c.abandon()
+	errs := make([]error, c.opt.workers)
+	var wait sync.WaitGroup
+	for i := range errs {
+		wait.Go(func() {
+			w := &worker{campaign: c, coverage: newCoverage(c.all)}
+			if errs[i] = errors.Join(w.work(ctx), w.close()); errs[i] != nil {
+				c.abandon()
 			}
-		}
-		if err := c.pair.reset(ctx); err != nil {
-			return err
-		}
+			c.add(w)
+		})
 	}
-	return nil
+	wait.Wait()
+	return errors.Join(errs...)
 }
 
-// play runs one sequence on the present pair.
-func (c *campaign) play(ctx context.Context, steps []*step, v *coverage) (*difference, error) {
-	r := &run{pair: c.pair, coverage: v, methods: c.methods}
-	d, err := r.play(ctx, steps)
-	c.asked += r.asked
-	return d, err
+// take hands out blocks of sequences.
+func (c *campaign) take() (block int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	block = c.next
+	c.next++
+	return block, block*c.block < c.opt.sequences
 }
 
-// sequence draws, plays and judges one sequence.
-func (c *campaign) sequence(ctx context.Context, seed uint64) error {
-	if c.pair.age >= sequencesPerPair {
-		if err := c.renew(ctx); err != nil {
-			return err
-		}
-	}
-	c.pair.age++
-	c.played++
+// over says that no further sequence is to be played.
+func (c *campaign) over(ctx context.Context) bool {
+	return ctx.Err() != nil || c.opt.limit > 0 && time.Since(c.began) > c.opt.limit
+}
+
+// add takes over what a worker has counted.
+func (c *campaign) add(w *worker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.add(w.coverage)
+	c.pairs += w.pairs
+	c.played += w.played
+	c.asked += w.asked
+}
+
+// seeded has rapid judge one sequence, drawn from a seed, and shrink it where f fails it.
+func (c *campaign) seeded(seed uint64, f func(*rapid.T)) (*tester, error) {
 	if err := flag.Set("rapid.seed", strconv.FormatUint(max(seed, 1), 10)); err != nil {
-		return err
+		return nil, err
 	}
-	var last struct {
-		steps []*step
-		d     *difference
-	}
-	var failed error
 	t := &tester{}
 	done := make(chan struct{})
-	go func() {
+	go func() { // a failure ends the goroutine
 		defer close(done)
-		rapid.Check(t, func(rt *rapid.T) {
-			steps := drawSequence(rt)
-			if failed != nil || ctx.Err() != nil {
-				return
-			}
-			d, err := c.playAndReset(ctx, steps)
-			if err != nil {
-				failed = err
-				return
-			}
-			if d != nil {
-				last.steps, last.d = steps, d
-				rt.Fatalf("a difference")
-			}
-		})
+		rapid.Check(t, f)
 	}()
 	<-done
-	if failed != nil || ctx.Err() != nil || last.d == nil {
-		if t.failed && failed == nil && ctx.Err() == nil {
-			failed = errors.New(t.text)
-		}
-		return failed
-	}
-	return c.difference(ctx, seed, last.steps, last.d)
+	return t, nil
 }
 
-// playAndReset leaves a pair behind that is ready for the next sequence.
-func (c *campaign) playAndReset(ctx context.Context, steps []*step) (*difference, error) {
-	d, err := c.play(ctx, steps, c.coverage)
-	if err != nil {
-		return nil, err
+// draw makes the sequence of a seed.
+func (c *campaign) draw(seed uint64) (steps []*step, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, err := c.seeded(seed, func(rt *rapid.T) { steps = drawSequence(rt) })
+	if err == nil && t.failed {
+		err = errors.New(t.text)
 	}
-	if c.pair.reset(ctx) == nil && c.pair.same(ctx) {
-		return d, nil
-	}
-	return d, c.recover(ctx)
-}
-
-// recover starts a pair in place of one that differs or cannot be cleared. It is compacted once: a
-// compaction at zero succeeds before that, and etcd answers every HashKV from it then.
-func (c *campaign) recover(ctx context.Context) error {
-	if err := c.replace(ctx); err != nil {
-		return err
-	}
-	return c.pair.both(func(t *target) error {
-		return t.ask(ctx, pb.KV_Compact_FullMethodName,
-			&pb.CompactionRequest{Revision: 1, Physical: true}, &pb.CompactionResponse{})
-	})
-}
-
-// difference makes the sequence shorter still by leaving steps out, many at first, and reports.
-func (c *campaign) difference(
-	ctx context.Context, seed uint64, steps []*step, d *difference,
-) error {
-	if d.index < len(steps) {
-		steps = steps[:d.index+1]
-	}
-	end := time.Now().Add(c.opt.shrink)
-	for size := len(steps) / 2; size > 0; {
-		shorter := false
-		for i := len(steps) - size; i >= 0 && time.Now().Before(end); i -= size {
-			fewer := slices.Concat(steps[:i], steps[i+size:])
-			again, err := c.playAndReset(ctx, fewer)
-			if err != nil {
-				return err
-			}
-			if again != nil {
-				steps, d, shorter = fewer, again, true
-				i = min(i, len(steps))
-			}
-		}
-		if !shorter || size > 1 {
-			size /= 2
-		}
-	}
-	c.found++
-	fmt.Fprintf(os.Stderr, "\nDIFFERENCE, -seed %d\n%s", seed, d.report(steps))
-	if c.opt.keepGoing {
-		return nil
-	}
-	return fmt.Errorf("the servers differ; again with -seed %d -sequences 1", seed)
+	return steps, err
 }
 
 // conclude prints what was covered and judges the run as a whole.
@@ -222,8 +139,10 @@ func (c *campaign) conclude(ctx context.Context, took time.Duration) error {
 	if !c.opt.quietly {
 		c.coverage.print(os.Stdout)
 	}
-	fmt.Printf("%d sequences from seed %d, %d requests compared, %d pairs of servers, %v\n",
-		c.played, c.opt.seed, c.asked, c.pairs, took.Round(time.Second))
+	missed := c.coverage.missed()
+	fmt.Printf("%d sequences from seed %d, %d requests compared, %d pairs of servers, "+
+		"%d differences, %d of %d rows never hit, %v\n", c.played, c.opt.seed, c.asked, c.pairs,
+		c.found, len(missed), len(c.coverage.wanted), took.Round(time.Second))
 	var errs []error
 	if c.found > 0 {
 		errs = append(errs, fmt.Errorf("%d differences", c.found))
@@ -232,7 +151,7 @@ func (c *campaign) conclude(ctx context.Context, took time.Duration) error {
 		errs = append(errs, fmt.Errorf("%d requests were compared, need %d", c.asked,
 			c.opt.requests))
 	}
-	if missed := c.coverage.missed(); c.opt.requests >= longRun && len(missed) > 0 {
+	if c.opt.requests >= longRun && len(missed) > 0 {
 		errs = append(errs, fmt.Errorf("never hit: %q", missed))
 	}
 	return errors.Join(append(errs, ctx.Err())...)

@@ -12,7 +12,7 @@ import (
 // time; the command takes a fresh one.
 func TestBothStoresAnswerTheSame(t *testing.T) {
 	require.NoError(t, compat(context.Background(), options{
-		repo: "../..", here: ".", seed: 1, sequences: 1000, length: 60,
+		repo: "../..", here: ".", seed: 1, sequences: 1000, length: 60, workers: 2,
 		limit: 25 * time.Second, shrink: 10 * time.Second, quietly: true,
 	}))
 }

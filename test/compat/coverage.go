@@ -46,7 +46,20 @@ func newCoverage(methods []method) *coverage {
 			c.wanted["watch "+reason] = true
 		}
 	}
+	for _, row := range edgeRows() {
+		c.wanted[row] = true
+	}
 	return c
+}
+
+// add takes over what another one has counted.
+func (c *coverage) add(other *coverage) {
+	for _, counts := range [][2]map[string]int{{c.hits, other.hits}, {c.skipped, other.skipped},
+		{c.deviations, other.deviations}} {
+		for row, n := range counts[1] {
+			counts[0][row] += n
+		}
+	}
 }
 
 func (c *coverage) wantFields(
@@ -136,10 +149,12 @@ func (c *coverage) answer(s *step, a *answer) {
 			c.hits["error "+text]++
 		}
 	}
+	c.sights(s, a)
 }
 
-// watches counts why etcd refused or ended watchers.
-func (c *coverage) watches(w *watchStream) {
+// watches counts why etcd refused or ended watchers, and what it told them.
+func (c *coverage) watches(w *watchStream, current int64) {
+	c.watchSights(w, current)
 	for _, line := range w.transcript() {
 		for _, reason := range watchReasons {
 			if strings.Contains(line, reason) {
@@ -188,11 +203,24 @@ var watchReasons = []string{
 	"mvcc: watcher range is empty", "mvcc: duplicate watch ID provided on the WatchStream",
 	"mvcc: required revision has been compacted", "canceled at 0, compacted",
 	"code = PermissionDenied", "code = InvalidArgument desc = etcdserver: user name is empty",
-	"code = Unauthenticated",
+	"code = Unauthenticated", "desc = etcdserver: revision of auth store is old",
 }
 
 // errorTexts are the errors that one healthy member gives, with a method that must be served for
-// that. Those of elections of raft, of lost quorums and of backlogs are not among them.
+// that. These of etcd's others cannot come here:
+//
+//   - no leader, not leader, leader changed, unhealthy cluster, the four that begin with "request
+//     timed out", not a primary lessor, leader transfer took too long: one member leads as long as
+//     it runs, and its quorum is itself;
+//   - rpc not supported for learner: a cluster has a member that votes;
+//   - cluster ID mismatch: it is for other members;
+//   - too many requests: a backlog of 5000 entries;
+//   - server stopped: the server is stopping;
+//   - cluster version not found: before the first second is over;
+//   - not capable, no inflight downgrade job, request canceled, and context deadline exceeded with
+//     etcd's name before it: etcd has them and sends them to nobody;
+//   - watch canceled, context canceled: only who has cancelled would hear it;
+//   - a voter that is added and one that is promoted: the second one would have to run.
 var errorTexts = []struct {
 	needs string
 	texts []string
@@ -205,6 +233,8 @@ var errorTexts = []struct {
 		"etcdserver: requested lease not found",
 		"etcdserver: request is too large",
 		"grpc: received message larger than max",
+		"etcdserver: invalid client api version",
+		"context deadline exceeded",
 	}},
 	{pb.KV_Txn_FullMethodName, []string{
 		"etcdserver: too many operations in txn request",
@@ -227,6 +257,7 @@ var errorTexts = []struct {
 	}},
 	{pb.Cluster_MemberAdd_FullMethodName, []string{
 		"etcdserver: Peer URLs already exists",
+		"etcdserver: member ID already exist",
 		"etcdserver: given member URLs are invalid",
 		"etcdserver: too many learner members in cluster",
 	}},
@@ -244,6 +275,7 @@ var errorTexts = []struct {
 	{pb.Maintenance_Downgrade_FullMethodName, []string{
 		"etcdserver: wrong downgrade target version format",
 		"etcdserver: invalid downgrade target version",
+		"etcdserver: cluster has a downgrade job in progress",
 		"etcdserver: unknown method",
 	}},
 	{pb.Auth_AuthEnable_FullMethodName, []string{
@@ -251,6 +283,7 @@ var errorTexts = []struct {
 		"etcdserver: root user does not have root role",
 		"etcdserver: permission denied",
 		"etcdserver: invalid auth token",
+		"etcdserver: revision of auth store is old",
 	}},
 	{pb.Auth_UserAdd_FullMethodName, []string{
 		"etcdserver: user name already exists",
@@ -292,6 +325,7 @@ var errorTexts = []struct {
 		"election: no leader",
 		"election: not leader",
 		`"leader" field must be provided`,
+		"mutex: session is expired",
 	}},
 	{"/grpc.health.v1.Health/Check", []string{
 		"unknown service",

@@ -113,12 +113,19 @@ func prefixEnd(prefix []byte) []byte {
 func (d draw) value() []byte {
 	switch {
 	case d.percent(1):
-		return sizedValue(pick(d, -300, 1, 1000, 512<<10))
+		return sizedValue(pick(d, nearLimit, 1, 1000, 512<<10))
 	case d.percent(5):
 		return nil
 	}
 	return []byte(pick(d, "v", "w", "10", "9", "\x00", "\xff\xfe", "a longer value"))
 }
+
+// nearLimit is how far below the limit the largest value is that a request may have; inside a
+// transaction it would be the other operations that decide, so it is farther there.
+const (
+	nearLimit    = -300
+	nearTxnLimit = -8000
+)
 
 // revision is mostly none, else near one of the interesting ones.
 func (d draw) revision() int64 {

@@ -4,12 +4,15 @@ package main
 // that some consist of watches and writes, some of users and rights, and most of everything.
 
 import (
+	"bytes"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	electionpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	lockpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
 )
 
@@ -207,6 +210,38 @@ func leanings() []leaning {
 	}
 }
 
+// straighten ends every inverted interval where it begins. Whether somebody has a right to an
+// inverted one depends in etcd on how deep his rights lie in a tree.
+func straighten(m proto.Message) {
+	if m == nil {
+		return
+	}
+	flip := func(m proto.Message) {
+		r := m.ProtoReflect()
+		from := r.Descriptor().Fields().ByName("key")
+		to := r.Descriptor().Fields().ByName("range_end")
+		if from == nil || to == nil {
+			return
+		}
+		key, end := r.Get(from).Bytes(), r.Get(to).Bytes()
+		if len(end) > 0 && !bytes.Equal(end, []byte{0}) && bytes.Compare(key, end) > 0 {
+			r.Set(to, protoreflect.ValueOfBytes(key))
+		}
+	}
+	flip(m)
+	walkMessages(m.ProtoReflect(), func(f protoreflect.FieldDescriptor, v protoreflect.Value) {
+		switch {
+		case f.Message() == nil || f.IsMap():
+		case f.IsList():
+			for i := range v.List().Len() {
+				flip(v.List().Get(i).Message().Interface())
+			}
+		default:
+			flip(v.Message().Interface())
+		}
+	})
+}
+
 // drawSequence draws the steps. Its first step may make users count.
 func drawSequence(t *rapid.T) []*step {
 	all := leanings()
@@ -222,6 +257,13 @@ func drawSequence(t *rapid.T) []*step {
 		drawn := pickWeighted(d, l.steps)
 		for _, s := range drawn {
 			s.leader = s.leader || d.percent(3)
+			if d.percent(3) {
+				s.version = pick(d, "3.7", "3.4", "odd")
+			}
+			if l.as {
+				straighten(s.request)
+				s.token = pick(d, inToken, inToken, inToken, inAuthorization, asBearer)
+			}
 			if l.as && len(drawn) == 1 && d.percent(85) {
 				s.as = pick(d, asRoot, asAlice, asAlice, asBob, asBob, asRoot, wrongToken, asAlice)
 			}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -58,7 +59,11 @@ func (d draw) putRequest() *pb.PutRequest {
 
 func (d draw) deleteRequest() *pb.DeleteRangeRequest {
 	key := d.key()
-	return &pb.DeleteRangeRequest{Key: key, RangeEnd: d.end(key), PrevKv: d.percent(30)}
+	end := d.end(key)
+	if d.percent(4) {
+		key, end = []byte{0}, []byte{0}
+	}
+	return &pb.DeleteRangeRequest{Key: key, RangeEnd: end, PrevKv: d.percent(30)}
 }
 
 func (d draw) compare() *pb.Compare {
@@ -151,6 +156,22 @@ func closeDeletes(txn *pb.TxnRequest) *pb.TxnRequest {
 	return txn
 }
 
+// belowLimit keeps a transaction out of the band below the limit of a request's size.
+func belowLimit(txn *pb.TxnRequest) *pb.TxnRequest {
+	walk(txn.ProtoReflect(), func(_ protoreflect.Message, f protoreflect.FieldDescriptor,
+		v protoreflect.Value,
+	) protoreflect.Value {
+		if f.Kind() != protoreflect.BytesKind {
+			return v
+		}
+		if n, ok := bytesSymbol(v.Bytes(), sizePrefix); ok && n == nearLimit {
+			return protoreflect.ValueOfBytes(sizedValue(nearTxnLimit))
+		}
+		return v
+	})
+	return txn
+}
+
 // wideTxn has as many operations as are just allowed, or one more.
 func (d draw) wideTxn() *pb.TxnRequest {
 	txn := &pb.TxnRequest{}
@@ -182,7 +203,8 @@ func kvSteps() []weighted[[]*step] {
 			return stepOf(pb.KV_DeleteRange_FullMethodName, d.deleteRequest())
 		}},
 		{16, func(d draw) []*step {
-			return stepOf(pb.KV_Txn_FullMethodName, closeDeletes(d.txnRequest(txnDepth)))
+			return stepOf(pb.KV_Txn_FullMethodName,
+				belowLimit(closeDeletes(d.txnRequest(txnDepth))))
 		}},
 		{1, func(d draw) []*step { return stepOf(pb.KV_Txn_FullMethodName, d.wideTxn()) }},
 		{3, func(d draw) []*step { return stepOf(pb.KV_Compact_FullMethodName, d.compactRequest()) }},

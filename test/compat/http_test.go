@@ -100,7 +100,7 @@ func TestHTTPAnswersAreTheSame(t *testing.T) {
 	dir := t.TempDir()
 	programs, err := servers.Build(t.Context(), "../..", ".", dir)
 	require.NoError(t, err)
-	p, err := startPair(t.Context(), programs, dir, defaultLimits)
+	p, err := startPair(t.Context(), programs, dir, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.stop()) })
 	for _, e := range exchanges() {

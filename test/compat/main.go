@@ -8,7 +8,7 @@
 //
 //	go run .                                         a short run, under a minute
 //	go run . -sequences 2000 -requests 200000        the long run; every row of the coverage counts
-//	go run . -seed 7 -sequences 1                    the sequence of a seed again
+//	go run . -seed 7 -kind 1 -sequences 1            the sequence of a seed again
 package main
 
 import (
@@ -31,6 +31,8 @@ type options struct {
 	sequences int
 	requests  int // the least number that the run must have sent
 	length    int // average steps of a sequence
+	workers   int // pairs of servers at a time
+	kind      int // of the first pair
 	keepGoing bool
 	limit     time.Duration // 0: none
 	shrink    time.Duration
@@ -48,6 +50,8 @@ func main() {
 	flag.IntVar(&o.sequences, "sequences", 40, "number of sequences")
 	flag.IntVar(&o.requests, "requests", 0, "fail when fewer requests than this were compared")
 	flag.IntVar(&o.length, "length", 100, "average number of steps of a sequence")
+	flag.IntVar(&o.workers, "workers", 6, "pairs of servers at a time; most of the time goes in waits")
+	flag.IntVar(&o.kind, "kind", 0, "kind of the first pair: its limits and tokens, 0 to 3")
 	flag.BoolVar(&o.keepGoing, "keep-going", false, "go on after a difference")
 	flag.DurationVar(&o.limit, "limit", 0, "stop drawing sequences after this time; 0 is never")
 	flag.DurationVar(&o.shrink, "shrink", 30*time.Second, "time for making a sequence shorter")
@@ -74,15 +78,8 @@ func compat(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	began := time.Now()
-	for i := range o.sequences {
-		if ctx.Err() != nil || o.limit > 0 && time.Since(began) > o.limit {
-			break
-		}
-		if err := c.sequence(ctx, o.seed+uint64(i)); err != nil {
-			return err
-		}
+	if err := c.work(ctx); err != nil {
+		return err
 	}
-	return c.conclude(ctx, time.Since(began))
+	return c.conclude(ctx, time.Since(c.began))
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -43,6 +44,17 @@ var (
 	smallLimits   = limits{txnOps: 6, request: 16 << 10}
 )
 
+// The kinds of pair: odd ones have small limits, and the upper half signs its tokens, which then
+// are old as soon as anybody's rights have changed.
+const (
+	numKinds  = 4
+	kindSmall = 1
+	kindSigns = 2
+)
+
+// noticeInterval is the shortest that etcd allows.
+const noticeInterval = 100 * time.Millisecond
+
 // rawCodec passes bytes through, so that a request may be anything.
 type rawCodec struct{}
 
@@ -72,20 +84,30 @@ type target struct {
 type pair struct {
 	targets [2]*target
 	limits  limits
-	age     int // sequences served
 	steps   int // requests served
 	// tainted says that ids which the servers drew are in what is stored: hashes differ for ever.
 	tainted bool
 }
 
 func startPair(
-	ctx context.Context, programs servers.Programs, dir string, l limits,
+	ctx context.Context, programs servers.Programs, dir string, kind int,
 ) (*pair, error) {
-	p := &pair{limits: l}
-	flags := []string{"--max-txn-ops", strconv.Itoa(l.txnOps),
-		"--max-request-bytes", strconv.Itoa(l.request)}
+	p := &pair{limits: defaultLimits}
+	if kind&kindSmall != 0 {
+		p.limits = smallLimits
+	}
+	flags := []string{"--max-txn-ops", strconv.Itoa(p.limits.txnOps),
+		"--max-request-bytes", strconv.Itoa(p.limits.request),
+		"--watch-progress-notify-interval", noticeInterval.String()}
 	if servers.Served("/etcdserverpb.Auth/UserAdd") {
 		flags = append(flags, "--bcrypt-cost", "4")
+	}
+	if kind&kindSigns != 0 {
+		key, err := signingKey(dir)
+		if err != nil {
+			return nil, err
+		}
+		flags = append(flags, "--auth-token", "jwt,sign-method=HS256,ttl=1h,priv-key="+key)
 	}
 	var errs [2]error
 	var wait sync.WaitGroup
@@ -101,6 +123,16 @@ func startPair(
 		return nil, errors.Join(err, p.stop())
 	}
 	return p, nil
+}
+
+// signingKey writes the key of a pair to a file.
+func signingKey(dir string) (name string, err error) {
+	f, err := os.CreateTemp(dir, "key-")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString("a secret that both servers share")
+	return f.Name(), errors.Join(err, f.Close())
 }
 
 // awaitVersion waits until the versions of cluster and storage are what they will stay.
@@ -151,7 +183,7 @@ func (t *target) ask(ctx context.Context, method string, request, response proto
 		return err
 	}
 	var answer []byte
-	if err := t.conn.Invoke(t.identify(ctx, asRoot), method, data, &answer); err != nil {
+	if err := t.conn.Invoke(t.identify(ctx, asRoot, inToken), method, data, &answer); err != nil {
 		return fmt.Errorf("%s %s: %w", t.server.Program.Name, method, err)
 	}
 	return proto.Unmarshal(answer, response)
@@ -212,8 +244,12 @@ func (p *pair) reset(ctx context.Context) error {
 	})
 }
 
-// same says whether the two are equal again.
+// same says whether the two are equal again; etcd may still be compacting.
 func (p *pair) same(ctx context.Context) bool {
+	return await(watchLimit, func() bool { return p.sameNow(ctx) })
+}
+
+func (p *pair) sameNow(ctx context.Context) bool {
 	var hashes [2]*pb.HashKVResponse
 	err := p.both(func(t *target) error {
 		h := &pb.HashKVResponse{}

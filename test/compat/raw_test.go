@@ -1,19 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/net/http2"
 	"google.golang.org/protobuf/proto"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -27,7 +19,7 @@ func TestCompactionAtZero(t *testing.T) {
 	dir := t.TempDir()
 	programs, err := servers.Build(t.Context(), "../..", ".", dir)
 	require.NoError(t, err)
-	p, err := startPair(t.Context(), programs, dir, defaultLimits)
+	p, err := startPair(t.Context(), programs, dir, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.stop()) })
 	for _, revision := range []int64{0, 0, -1, 1, 0, 1} {
@@ -49,49 +41,27 @@ func TestRequestsThatNoClientSends(t *testing.T) {
 	dir := t.TempDir()
 	programs, err := servers.Build(ctx, "../..", ".", dir)
 	require.NoError(t, err)
-	p, err := startPair(ctx, programs, dir, defaultLimits)
+	p, err := startPair(ctx, programs, dir, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.stop()) })
-	client := &http.Client{Transport: &http2.Transport{
-		AllowHTTP: true,
-		DialTLSContext: func(_ context.Context, network, address string,
-			_ *tls.Config) (net.Conn, error) {
-			return net.Dial(network, address)
-		},
-	}}
 	message, err := proto.Marshal(&pb.RangeRequest{Key: []byte("a")})
 	require.NoError(t, err)
-	for name, change := range map[string]func(http.Header){
-		"ordinary":                       func(http.Header) {},
-		"client version is no UTF-8":     func(h http.Header) { h.Set("client-api-version", "\xff\xfe") },
-		"client version is odd":          func(h http.Header) { h.Set("client-api-version", "odd") },
-		"hasleader is odd":               func(h http.Header) { h.Set("hasleader", "maybe") },
-		"token while users do not count": func(h http.Header) { h.Set("token", "nonsense") },
-		"unknown content type":           func(h http.Header) { h.Set("content-type", "text/plain") },
-		"unknown codec": func(h http.Header) {
-			h.Set("content-type", "application/grpc+nonsense")
-		},
-		"unknown compression": func(h http.Header) { h.Set("grpc-encoding", "nonsense") },
-		"odd timeout":         func(h http.Header) { h.Set("grpc-timeout", "soon") },
-		"no time at all":      func(h http.Header) { h.Set("grpc-timeout", "0n") },
+	for name, headers := range map[string]map[string]string{
+		"ordinary":                       {},
+		"client version is no UTF-8":     {"client-api-version": "\xff\xfe"},
+		"client version is odd":          {"client-api-version": "odd"},
+		"hasleader is odd":               {"hasleader": "maybe"},
+		"token while users do not count": {"token": "nonsense"},
+		"unknown content type":           {"content-type": "text/plain"},
+		"unknown codec":                  {"content-type": "application/grpc+nonsense"},
+		"unknown compression":            {"grpc-encoding": "nonsense"},
+		"odd timeout":                    {"grpc-timeout": "soon"},
+		"no time at all":                 {"grpc-timeout": "0n"},
 	} {
-		var ends [2][4]string
+		var ends [2]ending
 		for i, target := range p.targets {
-			frame := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
-			r, err := http.NewRequestWithContext(ctx, http.MethodPost,
-				target.server.ClientURL+pb.KV_Range_FullMethodName, bytes.NewReader(frame))
-			require.NoError(t, err)
-			r.Header.Set("content-type", "application/grpc")
-			r.Header.Set("te", "trailers")
-			change(r.Header)
-			response, err := client.Do(r)
+			ends[i], err = target.sendByHand(ctx, pb.KV_Range_FullMethodName, message, headers)
 			require.NoError(t, err, name)
-			_, err = io.Copy(io.Discard, response.Body)
-			require.NoError(t, err, name)
-			require.NoError(t, response.Body.Close())
-			ends[i] = [4]string{response.Status, response.Header.Get("grpc-status") +
-				response.Trailer.Get("grpc-status"), response.Header.Get("grpc-message") +
-				response.Trailer.Get("grpc-message"), response.Header.Get("content-type")}
 		}
 		require.Equal(t, ends[0], ends[1], name)
 	}

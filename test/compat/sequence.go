@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/test/compat/servers"
 )
 
@@ -36,10 +37,14 @@ type run struct {
 	revisions revisions
 	auth      bool // users count, as far as the answers say
 	asked     int
+	// background are the calls that were begun and not finished, by number.
+	background map[int]*background
 }
 
 // play performs the steps. A nil difference says that the two servers agree.
 func (r *run) play(ctx context.Context, steps []*step) (*difference, error) {
+	r.background = map[int]*background{}
+	defer r.endBackground()
 	if err := r.learnRevision(ctx); err != nil {
 		return nil, err
 	}
@@ -113,6 +118,7 @@ func (r *run) one(ctx context.Context, s *step) (*difference, error) {
 			resolved := t.ids.resolve(s.request, r.revisions, r.pair.limits)
 			if i == 0 {
 				r.coverage.request(s, resolved)
+				r.coverage.edges(resolved, r.revisions, r.pair.limits)
 			}
 			var err error
 			if data[i], err = proto.Marshal(resolved); err != nil {
@@ -120,8 +126,9 @@ func (r *run) one(ctx context.Context, s *step) (*difference, error) {
 			}
 		}
 	}
-	if s.kind == watch || s.kind == watchEnd {
-		return r.watchStep(ctx, s, data)
+	r.coverage.metadata(s, r.pair.targets[0])
+	if d, done, err := r.special(ctx, s, m, data); done {
+		return d, err
 	}
 	return r.callStep(ctx, s, m, data)
 }
@@ -155,7 +162,7 @@ func (r *run) ask(ctx context.Context, s *step, m method, data [2][]byte) (answe
 	for i, t := range r.pair.targets {
 		wait.Go(func() {
 			if s.method == pb.Maintenance_Snapshot_FullMethodName {
-				answers[i] = t.snapshot(t.identify(ctx, s.as), s)
+				answers[i] = t.snapshot(t.dress(ctx, s))
 				return
 			}
 			answers[i] = t.perform(ctx, s, m, data[i])
@@ -168,25 +175,63 @@ func (r *run) ask(ctx context.Context, s *step, m method, data [2][]byte) (answe
 func (r *run) callStep(
 	ctx context.Context, s *step, m method, data [2][]byte,
 ) (*difference, error) {
+	switch s.kind {
+	case expiry:
+		if d := r.awaitExpiry(ctx, s); d != nil {
+			return d, nil
+		}
+	case second:
+		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(afterSecond)))
+	}
 	answers := r.ask(ctx, s, m, data)
-	if s.blocks {
+	if s.blocks && !m.serverStream && (gaveUp(answers[0]) || gaveUp(answers[1])) {
+		if err := r.clearAbandoned(ctx, s); err != nil {
+			return nil, err
+		}
 		r.awaitEqualRevisions(ctx)
 	}
 	for i, t := range r.pair.targets {
 		r.learn(t, s, answers[i])
+		if stale(answers[i]) {
+			r.pair.forgetToken(s.as)
+		}
 	}
 	r.coverage.answer(s, answers[0])
 	if r.pair.tainted && lagging[s.method] {
 		return nil, nil
 	}
 	d := r.compare(s, answers[0], answers[1])
+	if d != nil && sortsChunks(s) {
+		return r.compareUnsorted(ctx, s, m, answers[1])
+	}
 	for end := time.Now().Add(watchLimit); d != nil && lagging[s.method]; {
 		if time.Now().After(end) {
 			break
 		}
 		time.Sleep(20 * poll)
+		if err := r.refreshToken(ctx, s.as); err != nil {
+			return nil, err
+		}
 		answers = r.ask(ctx, s, m, data)
 		d = r.compare(s, answers[0], answers[1])
+	}
+	return d, nil
+}
+
+// compareUnsorted compares what detcd answered to a stream that etcd sorts by chunks with etcd's
+// answer to the same stream without a target.
+func (r *run) compareUnsorted(
+	ctx context.Context, s *step, m method, detcd *answer,
+) (*difference, error) {
+	etcd := r.pair.targets[0]
+	plain := unsorted(s)
+	data, err := proto.Marshal(etcd.ids.resolve(plain.request, r.revisions, r.pair.limits))
+	if err != nil {
+		return nil, err
+	}
+	d := r.compare(plain, etcd.perform(ctx, plain, m, data), detcd)
+	if d == nil {
+		r.coverage.deviations[sortedStreams]++
 	}
 	return d, nil
 }
@@ -197,11 +242,26 @@ var lagging = map[string]bool{
 	pb.Maintenance_HashKV_FullMethodName: true, pb.Maintenance_Snapshot_FullMethodName: true,
 }
 
+// gaveUp says that nobody knows yet what a caller has left behind.
+func gaveUp(a *answer) bool { return a.code == codes.Canceled }
+
+// stale says that whoever asked needs a new token.
+func stale(a *answer) bool {
+	return a.code == codes.Unauthenticated || a.text == kv.ErrAuthOld.Text()
+}
+
+// forgetToken makes the next step of an identity get a new token, from both servers.
+func (p *pair) forgetToken(as identity) {
+	for _, t := range p.targets {
+		t.tokens[as] = ""
+	}
+}
+
+// afterSecond is the beginning of the next second and what detcd's clock may lag behind.
+const afterSecond = time.Second + 300*time.Millisecond
+
 // learn takes from an answer what later steps refer to.
 func (r *run) learn(t *target, s *step, a *answer) {
-	if a.code == codes.Unauthenticated && s.as != nobody {
-		t.tokens[s.as] = "" // the next step gets a new one
-	}
 	if a.code != codes.OK || len(a.messages) != 1 || s.request == nil {
 		return
 	}
@@ -273,7 +333,10 @@ func (r *run) watchStep(ctx context.Context, s *step, data [2][]byte) (*differen
 			r.coverage.deviations[zombieWatchers]++
 			return nil, nil
 		}
-		before := look(w, func() int { return w.created })
+		before := look(w, func() int {
+			w.notify = request.GetCreateRequest().GetProgressNotify()
+			return w.created
+		})
 		if err := w.stream.SendMsg(data[i]); err != nil {
 			continue // the receiver knows why
 		}
@@ -351,8 +414,9 @@ func (r *run) settleAll() *difference {
 	}
 	slices.Sort(streams)
 	for _, id := range streams {
-		r.coverage.watches(r.pair.targets[0].watch[id])
-		if d := r.pair.settle(id, r.revisions.current); d != nil {
+		d := r.pair.settle(id, r.revisions.current)
+		r.coverage.watches(r.pair.targets[0].watch[id], r.revisions.current)
+		if d != nil {
 			return d
 		}
 	}
@@ -363,7 +427,7 @@ func (r *run) settleAll() *difference {
 func (d *difference) report(steps []*step) string {
 	var b strings.Builder
 	b.WriteString("the shortest sequence:\n")
-	const last = 25 // steps that are printed
+	const last = 80 // steps that are printed
 	for i, s := range steps {
 		if i > d.index {
 			break

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/authpb"
@@ -30,11 +32,12 @@ var ownRows = map[string]bool{
 	"meta/scheduledCompactRev": true, "meta/finishedCompactRev": true,
 }
 
-// skipRow leaves out such rows, and the one that says no to users: etcd writes it only once users
-// counted.
+// skipRow leaves out such rows, and those that say no to users and to a downgrade: etcd writes them
+// only once it had said yes.
 func skipRow(bucket, key, value []byte) bool {
 	name := string(bucket) + "/" + string(key)
-	return ownRows[name] || name == "auth/authEnabled" && bytes.Equal(value, []byte{0})
+	return ownRows[name] || name == "auth/authEnabled" && bytes.Equal(value, []byte{0}) ||
+		name == "cluster/downgrade" && bytes.Contains(value, []byte(`"enabled":false`))
 }
 
 // normalAuth sorts a role's permissions, and hides that passwords are salted.
@@ -61,6 +64,32 @@ func normalAuth(bucket, value []byte) ([]byte, error) {
 	return proto.Marshal(role)
 }
 
+// drawnMember replaces the id of a member that the server drew, in its key and in its description.
+func (d *ids) drawnMember(bucket, key, value []byte) (k, v []byte) {
+	if !strings.HasPrefix(string(bucket), "members") {
+		return key, value
+	}
+	id, err := strconv.ParseUint(string(key), 16, 64)
+	n, drawn := d.drawn[int64(id)]
+	if err != nil || !drawn {
+		return key, value
+	}
+	return fmt.Appendf(nil, "drawn %d", n), bytes.ReplaceAll(value,
+		strconv.AppendUint(nil, id, 10), []byte("0"))
+}
+
+// drawnAlarm replaces the same id where an alarm is about that member.
+func (d *ids) drawnAlarm(bucket, key []byte) []byte {
+	alarm := &pb.AlarmMember{}
+	if string(bucket) != "alarm" || proto.Unmarshal(key, alarm) != nil {
+		return key
+	}
+	if n, drawn := d.drawn[int64(alarm.MemberID)]; drawn {
+		return fmt.Appendf(nil, "drawn %d, %v", n, alarm.Alarm)
+	}
+	return key
+}
+
 // drawnLease is the number of a lease that the server drew the id for.
 func (d *ids) drawnLease(bucket, key []byte) (n int64, drawn bool) {
 	if string(bucket) != "lease" || len(key) != 8 {
@@ -71,7 +100,7 @@ func (d *ids) drawnLease(bucket, key []byte) (n int64, drawn bool) {
 }
 
 // snapshot saves one to a file, as etcdctl does, and reads it.
-func (t *target) snapshot(ctx context.Context, s *step) *answer {
+func (t *target) snapshot(ctx context.Context) *answer {
 	a := &answer{}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -145,6 +174,7 @@ func (d *ids) snapshotRows(file string, data []byte) (rows []string, err error) 
 				if err != nil {
 					return err
 				}
+				k, v = d.drawnMember(bucket, d.drawnAlarm(bucket, k), v)
 				row := fmt.Sprintf("%s/%q = %q", bucket, k, v)
 				if len(row) > rowLimit {
 					row = fmt.Sprintf("%s... %x", row[:rowLimit], sha256.Sum256([]byte(row)))

@@ -24,7 +24,16 @@ const (
 	keepAlive             // a message on a stream of its own, whose sending side is closed then
 	watch                 // a message on a watch stream, which the first message opens
 	watchEnd              // the watch stream is cancelled
+	notice                // the watchers of a stream are told of progress without asking
+	expiry                // a call, once the lease that it asks about has ended by itself
+	begin                 // a call that waits for others while the next steps are performed
+	finish                // its answer
+	handmade              // a call with headers that no client sends
+	second                // a call that comes when a second of the clock has just begun
 )
+
+var kindNames = map[kind]string{notice: "told of progress", expiry: "when it has expired",
+	begin: "begin", finish: "finish"}
 
 // identity is who sends a request: an index into users, or one of the odd ones.
 type identity uint8
@@ -42,6 +51,19 @@ var users = [numIdentities]string{asRoot: "root", asAlice: "alice", asBob: "bob"
 
 func password(user string) string { return "password of " + user }
 
+// tokenKey is the metadata that carries a token.
+type tokenKey uint8
+
+const (
+	inToken tokenKey = iota
+	inAuthorization
+	asBearer
+	numTokenKeys
+)
+
+var tokenKeys = [numTokenKeys]string{inToken: "token", inAuthorization: "authorization",
+	asBearer: "authorization: Bearer"}
+
 // step is one request.
 type step struct {
 	kind    kind
@@ -49,9 +71,13 @@ type step struct {
 	request proto.Message // with symbols
 	raw     []byte        // instead of request: bytes that are no message of the method
 	as      identity
-	stream  int  // of a watch message
-	leader  bool // with the metadata hasleader
-	blocks  bool // may wait for others or never end: gets a short deadline
+	stream  int               // of a watch message; number of a call that was begun
+	leader  bool              // with the metadata hasleader
+	blocks  bool              // may wait for others or never end: gets a short deadline
+	headers map[string]string // of a request made by hand
+	token   tokenKey
+	version string // of the client's API, as it says
+	ordered bool   // the order of the answer counts where chance decides it otherwise
 }
 
 // The symbols are integers far from everything that a request names in earnest: a number of the
@@ -197,6 +223,15 @@ func (s *step) String() string {
 		b.WriteString(" with a wrong token")
 	} else if s.as != nobody {
 		b.WriteString(" as " + users[s.as])
+	}
+	if s.token != inToken {
+		b.WriteString(" by " + tokenKeys[s.token])
+	}
+	for name, value := range s.headers {
+		fmt.Fprintf(&b, " with %s %q", name, value)
+	}
+	if name := kindNames[s.kind]; name != "" {
+		fmt.Fprintf(&b, " (%s %d)", name, s.stream)
 	}
 	if s.leader {
 		b.WriteString(" with hasleader")

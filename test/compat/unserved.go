@@ -14,7 +14,7 @@ import (
 )
 
 // checkUnserved asks detcd for every method of the list and fails when it answers one.
-func (c *campaign) checkUnserved(ctx context.Context) error {
+func (c *worker) checkUnserved(ctx context.Context) error {
 	t := c.pair.targets[1]
 	for name, m := range c.methods {
 		if servers.Served(name) {

@@ -18,7 +18,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -33,13 +32,16 @@ const (
 
 // watcher is what one watcher of one stream has heard.
 type watcher struct {
-	log      []string // creations, cancellations and events in order
-	last     int64    // modification revision of the last event
-	open     bool     // the last message said that its revision goes on
-	live     bool
-	future   int64 // created for a revision that was not there yet
-	zombie   bool  // etcd keeps one that was compacted away until the client cancels it
-	fragment bool
+	log     []string // creations, cancellations and events in order
+	last    int64    // modification revision of the last event
+	open    bool     // the last message said that its revision goes on
+	live    bool
+	future  int64 // created for a revision that was not there yet
+	zombie  bool  // etcd keeps one that was compacted away until the client cancels it
+	notify  bool  // asked to be told now and then how far the store is
+	notices int   // how often it was
+	noticed int64 // revision of the newest of them
+	reused  bool  // the id had belonged to another watcher before
 }
 
 // watchStream is one stream to one server.
@@ -51,7 +53,10 @@ type watchStream struct {
 	watchers map[int64]*watcher
 	created  int   // answers to create requests
 	newest   int64 // watcher that the last of them was about
+	notify   bool  // what the create request that is under way asks for
 	progress int64 // revision of the newest progress answer
+	answers  int   // progress answers
+	parts    int   // messages that said that their revision goes on
 	broken   string
 	ended    string // status that the server ended the stream with
 }
@@ -60,10 +65,7 @@ func (t *target) openWatch(ctx context.Context, s *step) (*watchStream, error) {
 	if w := t.watch[s.stream]; w != nil {
 		return w, nil
 	}
-	ctx, cancel := context.WithCancel(t.identify(ctx, s.as))
-	if s.leader {
-		ctx = metadata.AppendToOutgoingContext(ctx, "hasleader", "true")
-	}
+	ctx, cancel := context.WithCancel(t.dress(ctx, s))
 	stream, err := t.conn.NewStream(ctx,
 		&grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, s.method)
 	if err != nil {
@@ -108,6 +110,7 @@ func (w *watchStream) receive(d *ids) {
 func (w *watchStream) take(r *pb.WatchResponse) {
 	if r.WatchId == -1 && !r.Created && !r.Canceled && len(r.Events) == 0 {
 		w.progress = max(w.progress, r.Header.GetRevision())
+		w.answers++
 		return
 	}
 	x := w.watchers[r.WatchId]
@@ -119,7 +122,8 @@ func (w *watchStream) take(r *pb.WatchResponse) {
 	case r.Created:
 		w.created++
 		w.newest = r.WatchId
-		x.live, x.zombie = !r.Canceled, false
+		x.reused = x.reused || len(x.log) > 0 && !r.Canceled
+		x.live, x.zombie, x.notify = !r.Canceled, false, w.notify
 		x.last, x.open = 0, false
 		x.log = append(x.log, fmt.Sprintf("created at %d, canceled %v, compacted %d, %q",
 			r.Header.GetRevision(), r.Canceled, r.CompactRevision, r.CancelReason))
@@ -128,9 +132,22 @@ func (w *watchStream) take(r *pb.WatchResponse) {
 		x.log = append(x.log, fmt.Sprintf("canceled at %d, compacted %d, %q",
 			r.Header.GetRevision(), r.CompactRevision, r.CancelReason))
 	case len(r.Events) == 0:
-		x.log = append(x.log, "nothing")
+		w.takeNotice(x, r)
 	}
 	w.takeEvents(x, r)
+}
+
+// takeNotice counts what the clock makes a server say; how often, nobody can compare.
+func (w *watchStream) takeNotice(x *watcher, r *pb.WatchResponse) {
+	x.notices++
+	x.noticed = r.Header.GetRevision()
+	switch {
+	case !x.notify || !x.live:
+		w.broken = fmt.Sprintf("watcher %d was told of progress, which it did not ask for", r.WatchId)
+	case x.noticed < x.last:
+		w.broken = fmt.Sprintf("watcher %d was told of progress up to %d after an event of %d",
+			r.WatchId, x.noticed, x.last)
+	}
 }
 
 func (w *watchStream) takeEvents(x *watcher, r *pb.WatchResponse) {
@@ -147,6 +164,9 @@ func (w *watchStream) takeEvents(x *watcher, r *pb.WatchResponse) {
 		x.log = append(x.log, "event "+describe(e))
 	}
 	x.open = r.Fragment
+	if r.Fragment {
+		w.parts++
+	}
 	if len(r.Events) > 0 {
 		x.future = 0
 	}
@@ -175,23 +195,29 @@ func look[T any](w *watchStream, f func() T) T {
 	return f()
 }
 
-// silent says that no progress answer may be expected: nothing is watched, a watcher waits for a
-// revision to come, or etcd keeps a zombie.
-func (w *watchStream) silent(current int64) bool {
-	return look(w, func() bool {
-		any := false
+// quietness is what may be expected of a stream.
+type quietness uint8
+
+const (
+	answering quietness = iota // an answer about progress, once everything has been told
+	silent                     // none: a watcher waits for a revision to come, or etcd keeps a zombie
+	dead                       // nothing: nothing is watched
+)
+
+func (w *watchStream) quietness(current int64) quietness {
+	return look(w, func() quietness {
+		live, kept := false, false
 		for _, x := range w.watchers {
-			if x.live {
-				any = true
-				if x.future > current {
-					return true
-				}
-			}
-			if x.zombie {
-				return true
-			}
+			live = live || x.live
+			kept = kept || x.zombie || x.live && x.future > current
 		}
-		return !any
+		switch {
+		case !live:
+			return dead
+		case kept:
+			return silent
+		}
+		return answering
 	})
 }
 
@@ -211,10 +237,13 @@ func (p *pair) settle(id int, current int64) *difference {
 	if a == nil || b == nil {
 		return nil
 	}
-	if a.silent(current) {
+	switch a.quietness(current) {
+	case silent:
 		time.Sleep(quiet)
-	} else if d := p.askProgress(id, current); d != nil {
-		return d
+	case answering:
+		if d := p.askProgress(id, current); d != nil {
+			return d
+		}
 	}
 	same := func() bool { return slices.Equal(a.transcript(), b.transcript()) }
 	if await(watchLimit, same) {
@@ -247,6 +276,10 @@ func (p *pair) askProgress(id int, current int64) *difference {
 			_ = w.stream.SendMsg(request) // a stream that ended says so to its receiver
 		}
 		if behind == "" {
+			return nil
+		}
+		if p.targets[0].watch[id].quietness(current) != answering {
+			time.Sleep(quiet) // a watcher turned out to have been overtaken by a compaction
 			return nil
 		}
 		if time.Now().After(end) {
