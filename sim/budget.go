@@ -12,9 +12,9 @@ import (
 // that it may stop, and must: no answer may ever be wrong, which every oracle goes on watching. A
 // run that ends so is excused and counted apart, and never called a pass.
 //
-// Damage that no member can notice by itself (a disk that lied, was replaced, or is an old image
-// of itself) is kept to a minority in every plan, because with more of it acknowledged entries vanish without anybody's mistake. Damage that
-// checksums show may, in a part of the plans, hit everybody.
+// Damage that no member can notice by itself (a disk that lied, was replaced, or is an old image of
+// itself) is kept to a minority in every plan, because with more of it acknowledged entries vanish
+// without anybody's mistake. Damage that checksums show may, in a part of the plans, hit everybody.
 
 // Verdict says within which budget a run has ended.
 type Verdict uint8

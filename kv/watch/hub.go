@@ -92,8 +92,8 @@ const (
 type Limits struct {
 	StreamBytes   int // let out to a stream and not yet consumed
 	FragmentBytes int // from which on a response is split for those who allow it
-	// LiveChanges is the number of changes up to which a revision is let out at once. What is larger
-	// makes every live watcher late, and the passes bring it in bounded steps.
+	// LiveChanges is the number of changes up to which a revision is let out at once. What is
+	// larger makes every live watcher late, and the passes bring it in bounded steps.
 	LiveChanges int
 	// NotifyNanos is the time between progress notices; Seed keys each stream's share of a tenth
 	// of it that comes on top.
