@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -140,6 +141,17 @@ func (d *ids) bytes(v []byte, l limits) []byte {
 		return []byte("no owner")
 	}
 	return v
+}
+
+// hideAlarm replaces the drawn id of a member in the text of an alarm.
+func (d *ids) hideAlarm(text string) string {
+	rest, ok := strings.CutPrefix(text, "memberID:")
+	number, kind, _ := strings.Cut(rest, " ")
+	id, err := strconv.ParseUint(number, 10, 64)
+	if n, drawn := d.drawn[int64(id)]; ok && err == nil && drawn {
+		return fmt.Sprintf("member drawn %d %s", n, kind)
+	}
+	return text
 }
 
 // hide replaces drawn ids in an answer, as numbers and in hexadecimal inside keys, which is how
