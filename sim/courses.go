@@ -40,7 +40,23 @@ func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
 			all = append(all, usurper(p, &d)...) // whatever kinds the seed leaves out
 		}
 	}
+	for i := range p.Reshapes {
+		if d := newDie(p.Seed, entityEpisode, 3000+uint64(i)); d.chance(150_000) {
+			add([]Fault{interrupted(p, &d, &p.Reshapes[i])})
+		}
+	}
 	return all
+}
+
+// interrupted takes the leader away while it changes the membership.
+func interrupted(p *Plan, d *die, r *Reshape) Fault {
+	f := generateFault(p, d, oneOf(d, FaultCrash, FaultPower, FaultPartition))
+	f.Target, f.When, f.For = TargetLeader, AtOnce, d.within(1, 4)*p.ElectionNanos()
+	f.At = r.At + d.spread(1, 1000)*millisecond
+	if f.Kind == FaultPartition {
+		f.Shape, f.Concerned = netsim.Isolate, netsim.Set(1)<<p.Members-1
+	}
+	return f
 }
 
 // laggard cuts one member off until the log no longer reaches back to it, and then disturbs the

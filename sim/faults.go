@@ -22,7 +22,7 @@ var faultWeights = [numFaultKinds]uint16{
 	FaultCrash: 6, FaultPower: 8, FaultPause: 5, FaultClock: 2, FaultSlowDisk: 4, FaultStall: 3,
 	FaultSyncError: 2, FaultRot: 4, FaultTransfer: 3, FaultDecay: 4, FaultFull: 3,
 	FaultWriteError: 2, FaultReadError: 2, FaultLie: 3, FaultLostWrite: 2,
-	FaultReset: 4, FaultAlter: 2, FaultBurst: 3, FaultWipe: 1, FaultOldImage: 1,
+	FaultReset: 4, FaultAlter: 2, FaultBurst: 3, FaultWipe: 1, FaultOldImage: 1, FaultSuspicion: 2,
 }
 
 // generateFaults fills in the plan's faults, sorted by time.

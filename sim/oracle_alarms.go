@@ -7,11 +7,13 @@ import (
 
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/netsim"
 	"github.com/detcd/detcd/raft"
 )
 
-// Alarms: a member that runs out of space stops the cluster's puts, and an operator disarms the
-// alarm. The commit oracle keeps the list as the entries make it, and knows which writes it stops.
+// Alarms: a member that runs out of space stops the cluster's puts, an operator who suspects that
+// members disagree stops every write, and an operator disarms either. The commit oracle keeps the
+// list as the entries make it, and knows which writes it stops.
 
 // alarm takes an entry that raises or disarms, be it a client's or a member's own.
 func (c *commitOracle) alarm(w *world, e *raft.Entry, raw []byte) {
@@ -41,9 +43,22 @@ func (c *commitOracle) alarm(w *world, e *raft.Entry, raw []byte) {
 	}
 }
 
-// stopped says whether the alarms stop a write.
-func (c *commitOracle) stopped(r *linearizability.Request) bool {
-	return len(c.alarms) > 0 && (r.Put != nil || r.Grant != nil || r.Txn != nil && puts(r.Txn))
+// stopped is why the alarms stop a write, empty if they do not.
+func (c *commitOracle) stopped(r *linearizability.Request) string {
+	switch {
+	case len(c.alarms) == 0 || *r == (linearizability.Request{}):
+		return ""
+	case c.corrupt():
+		return kv.ErrCorrupt.Text()
+	case r.Put != nil || r.Grant != nil || r.Txn != nil && puts(r.Txn):
+		return kv.ErrNoSpace.Text()
+	}
+	return ""
+}
+
+// corrupt says whether all writes are stopped, the ends of leases included.
+func (c *commitOracle) corrupt() bool {
+	return slices.ContainsFunc(c.alarms, func(a kv.Alarm) bool { return a.Kind == kv.AlarmCorrupt })
 }
 
 // puts says whether a transaction puts, in any branch.
@@ -54,6 +69,24 @@ func puts(t *pb.TxnRequest) bool {
 		}
 	}
 	return false
+}
+
+// suspect lets the operator stop all writes, because of what he thinks of one member.
+func (w *world) suspect(s *faultState) {
+	op, leader := w.operator(), w.oracle.leader()
+	if op.pending != nil || leader < 0 {
+		return
+	}
+	for i, m := range w.members {
+		if s.members.Has(netsim.Endpoint(i)) && m.id != 0 && op.pending == nil {
+			r, _ := changeRequest(kv.MethodAlarm, &pb.AlarmRequest{
+				Action: pb.AlarmRequest_ACTIVATE, MemberID: uint64(m.id),
+				Alarm: pb.AlarmType_CORRUPT})
+			op.actAsRoot()
+			op.ask(r, leader, op.script.Timeout)
+			s.felt++
+		}
+	}
 }
 
 // disarmRequest asks for the end of an alarm.

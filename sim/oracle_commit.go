@@ -167,8 +167,8 @@ func (c *commitOracle) execute(w *world, e *raft.Entry) {
 	}
 	call.effective, call.appliedAt, call.order = e.Index, w.now, orderOf(e.Index, 0)
 	before, request, ttl := c.state, call.request.modelled, int64(0)
-	if c.stopped(&request) {
-		call.expectedErr = kv.ErrNoSpace.Text()
+	if alarm := c.stopped(&request); alarm != "" {
+		call.expectedErr = alarm
 	} else if refused := w.oracle.auth.refuses(call, who, before); refused != "" {
 		call.expectedErr = refused
 	} else if call.request.auth != nil {

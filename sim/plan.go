@@ -116,6 +116,7 @@ const (
 	FaultBurst                // a client sends many writes at once
 	FaultWipe                 // the disk is replaced by an empty one
 	FaultOldImage             // the disk becomes again what it was a while ago
+	FaultSuspicion            // the operator raises the alarm that stops all writes
 	numFaultKinds
 )
 
@@ -124,7 +125,8 @@ func (k FaultKind) String() string {
 	names := [...]string{"?", "partition", "loss", "duplicate", "delay", "hold", "crash", "power",
 		"pause", "clock", "slow-disk", "stall", "sync-error", "rot", "transfer", "decay",
 		"full-disk", "write-error", "read-error", "lie", "lost-write", "reset", "alter",
-		"burst", "wipe", "old-image"}
+		"burst", "wipe", "old-image",
+		"suspicion"}
 	if int(k) < len(names) {
 		return names[k]
 	}

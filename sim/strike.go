@@ -51,6 +51,9 @@ func (w *world) beginFault(i int) {
 		w.reset(f, s)
 	case FaultBurst:
 		w.burst(f, s)
+	case FaultSuspicion:
+		w.suspect(s)
+		return
 	case FaultTransfer:
 		w.admin().transfer(s.members)
 		s.felt++
