@@ -1,7 +1,7 @@
 package transcript
 
-// Users, roles and what they may do. These commands come last, because they leave the store closed
-// to everybody else for a while.
+// Users, roles and what they may do. For a while these commands leave the store closed to everybody
+// else.
 
 func authCommands() []command {
 	all := lines(

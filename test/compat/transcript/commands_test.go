@@ -102,12 +102,12 @@ func maintenanceCommands() []command {
 }
 
 func leaseCommands() []command {
-	return append(lines("lease grant 100", "lease timetolive $LEASE", "lease grant 100 --hex",
+	return append(lines("lease grant 1000", "lease timetolive $LEASE", "lease grant 1000 --hex",
 		"lease list", "put leased 1 --lease=$LEASE", "lease timetolive $LEASE --keys", "get leased",
 		"put leased 2 --ignore-lease", "lease keep-alive --once $LEASE", "lease list --hex",
 		"txn", "lease revoke $LEASE", "lease revoke $LEASE", "lease timetolive $LEASE",
 		"lease timetolive 1234", "lease keep-alive --once $LEASE", "get leased",
-		"lease grant 99999999999", "lease grant -- -1", "lease grant nonsense", "lease grant 100",
+		"lease grant 99999999999", "lease grant -- -1", "lease grant nonsense", "lease grant 1000",
 	), command{line: "lease keep-alive $LEASE", runs: true},
 		command{line: "lease keep-alive 1234", runs: true},
 		command{line: "lease keep-alive $LEASE -w json", runs: true})

@@ -39,7 +39,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+`), `TIME`},
 	{regexp.MustCompile(`"ts":[0-9.]+`), `"ts":TIME`},
 	{regexp.MustCompile(`(true|false), \d+, \d+, \d+,`), `$1, T, I, I,`}, // endpoint status
-	{regexp.MustCompile(`([│|] *\d+ *){3}`), `│ T │ I │ I `},
+	{regexp.MustCompile(`(true|false)( *[│|] *\d+ *){3}`), `$1 │ T │ I │ I `},
 	{regexp.MustCompile(` *[│|] *`), ` │ `},
 	{regexp.MustCompile(`─+`), `─`},
 	{regexp.MustCompile(`-{4,}`), `-`},

@@ -26,12 +26,15 @@ type scene struct {
 
 func scenes() []scene {
 	return []scene{
-		{"snapshot", snapshotScene}, // before there are leases that end by themselves
 		{"lock", lockScene}, {"elect", electScene}, {"live watch", watchScene},
 		{"make-mirror", mirrorScene},
 	}
 }
 
+// snapshotScenes come before there are leases that end by themselves.
+func snapshotScenes() []scene { return []scene{{"snapshot", snapshotScene}} }
+
+// checks leave different revisions behind.
 func checks() []scene {
 	return []scene{{"check perf", perfScene}, {"check datascale", datascaleScene}}
 }
@@ -182,11 +185,36 @@ func electScene(ctx context.Context, s *side, log *logbook) error {
 	return s.say(ctx, log, "get e --prefix")
 }
 
+// learnRevision takes the next revision: whoever watches from it misses nothing, however long the
+// start of its process takes.
+func (s *side) learnRevision(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, s.tool.path, "--endpoints", s.server.Address, "get", "m",
+		"-w", "json").Output()
+	if err != nil {
+		return err
+	}
+	header := struct {
+		Header struct{ Revision int64 } `json:"header"`
+	}{}
+	if err := json.Unmarshal(out, &header); err != nil {
+		return err
+	}
+	s.revision = fmt.Sprint(header.Header.Revision + 1)
+	return nil
+}
+
 // watchScene changes keys while they are watched.
 func watchScene(ctx context.Context, s *side, log *logbook) error {
+	if err := s.learnRevision(ctx); err != nil {
+		return err
+	}
+	lines := []string{"watch w --prefix --rev $REV", "watch w --prefix --prev-kv -w json --rev $REV",
+		"watch w --prefix -w fields --rev $REV"}
+	if c := "watch w1 w3 --rev $REV --progress-notify"; !s.tool.without(command{line: c}) {
+		lines = append(lines, c)
+	}
 	var watchers []*process
-	for _, line := range []string{"watch w --prefix", "watch w --prefix --prev-kv -w json",
-		"watch w --prefix -w fields", "watch w1 w3 --progress-notify"} {
+	for _, line := range lines {
 		p, err := s.start(ctx, command{line: line}, "")
 		if err != nil {
 			return err
@@ -194,7 +222,7 @@ func watchScene(ctx context.Context, s *side, log *logbook) error {
 		watchers = append(watchers, p)
 	}
 	for _, p := range watchers {
-		p.settle() // nothing says that a watch has begun
+		p.settle() // most often they have begun then
 	}
 	for _, line := range []string{"put w1 1", "put w1 2", "put w2 1", "del w1", "del w --prefix",
 		"put w1 end"} {
@@ -203,6 +231,13 @@ func watchScene(ctx context.Context, s *side, log *logbook) error {
 		}
 	}
 	for _, p := range watchers {
+		says := "end"
+		if strings.Contains(p.line, "json") {
+			says = "ZW5k"
+		}
+		if err := p.await(ctx, says); err != nil {
+			return err
+		}
 		p.settle()
 		if err := s.end(ctx, log, p, p.line[strings.Index(p.line, "watch"):]); err != nil {
 			return err
@@ -253,18 +288,9 @@ func mirrorScene(ctx context.Context, s *side, log *logbook) error {
 
 // mirror has one mirror follow changes, and logs what is then at its end.
 func (s *side) mirror(ctx context.Context, log *logbook, m mirror, round int) error {
-	out, err := exec.CommandContext(ctx, s.tool.path, "--endpoints", s.server.Address, "get", "m",
-		"-w", "json").Output()
-	if err != nil {
+	if err := s.learnRevision(ctx); err != nil {
 		return err
 	}
-	header := struct {
-		Header struct{ Revision int64 } `json:"header"`
-	}{}
-	if err := json.Unmarshal(out, &header); err != nil {
-		return err
-	}
-	s.revision = fmt.Sprint(header.Header.Revision + 1)
 	for _, line := range []string{"put m/plain1 a", "put m/plain2 b"} {
 		if err := s.say(ctx, log, line); err != nil {
 			return err
@@ -305,7 +331,7 @@ func (s *side) mirror(ctx context.Context, log *logbook, m mirror, round int) er
 }
 
 // hash is one over a whole file, in which two servers' pages differ.
-var hash = regexp.MustCompile(`"[hH]ash" ?: ?\d+|(?m)^[0-9a-f]{7,8}, |│ [0-9a-f]{7,8} │|` +
+var hash = regexp.MustCompile(`"[hH]ash" ?: ?\d+|(?m)^[0-9a-f]{1,8}, |^ ?│ [0-9a-f]{1,8} │|` +
 	`"(totalSize|size)":\d+|"(TotalSize|Size)" : \d+`)
 
 func snapshotScene(ctx context.Context, s *side, log *logbook) error {
