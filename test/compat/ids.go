@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -143,6 +144,13 @@ func (d *ids) bytes(v []byte, l limits) []byte {
 	return v
 }
 
+// isDrawn says that an id must be one that a server drew: for a lock or a campaign, perhaps, that
+// nobody got.
+func isDrawn(id int64) bool {
+	_, _, named := splitSymbol(id)
+	return id > drawnAtLeast && id != math.MaxInt64 && !named
+}
+
 // hideAlarm replaces the drawn id of a member in the text of an alarm.
 func (d *ids) hideAlarm(text string) string {
 	rest, ok := strings.CutPrefix(text, "memberID:")
@@ -169,7 +177,8 @@ func (d *ids) hide(m proto.Message) {
 			key := v.Bytes()
 			slash := bytes.LastIndexByte(key, '/')
 			id, err := strconv.ParseUint(string(key[slash+1:]), 16, 64)
-			if n, ok := d.drawn[int64(id)]; ok && err == nil && slash >= 0 {
+			n, ok := d.drawn[int64(id)]
+			if err == nil && slash >= 0 && (ok || isDrawn(int64(id))) {
 				hidden := append(bytes.Clone(key[:slash+1]), "lease "...)
 				return protoreflect.ValueOfBytes(strconv.AppendInt(hidden, n, 10))
 			}
