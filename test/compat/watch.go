@@ -54,7 +54,7 @@ type watchStream struct {
 	created  int   // answers to create requests
 	newest   int64 // watcher that the last of them was about
 	notify   bool  // what the create request that is under way asks for
-	progress int64 // revision of the newest progress answer
+	progress int64 // revision of the newest progress answer since the newest watcher
 	answers  int   // progress answers
 	parts    int   // messages that said that their revision goes on
 	broken   string
@@ -122,6 +122,7 @@ func (w *watchStream) take(r *pb.WatchResponse) {
 	case r.Created:
 		w.created++
 		w.newest = r.WatchId
+		w.progress = 0 // an answer from before says nothing of this watcher
 		x.reused = x.reused || len(x.log) > 0 && !r.Canceled
 		x.live, x.zombie, x.notify = !r.Canceled, false, w.notify
 		x.last, x.open = 0, false
