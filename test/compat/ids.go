@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -149,6 +150,17 @@ func (d *ids) bytes(v []byte, l limits) []byte {
 func isDrawn(id int64) bool {
 	_, _, named := splitSymbol(id)
 	return id > drawnAtLeast && id != math.MaxInt64 && !named
+}
+
+// hideDrawn replaces all ids of leases that a server drew in an event: they are seen before anybody
+// knows which draw they come from.
+func hideDrawn(e *mvccpb.Event) {
+	(&ids{}).hide(e)
+	for _, kv := range []*mvccpb.KeyValue{e.Kv, e.PrevKv} {
+		if kv != nil && isDrawn(kv.Lease) {
+			kv.Lease = symbol(symLease, 0)
+		}
+	}
 }
 
 // hideAlarm replaces the drawn id of a member in the text of an alarm.

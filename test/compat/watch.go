@@ -74,7 +74,7 @@ func (t *target) openWatch(ctx context.Context, s *step) (*watchStream, error) {
 	}
 	w := &watchStream{cancel: cancel, stream: stream, watchers: map[int64]*watcher{}}
 	t.watch[s.stream] = w
-	go w.receive(t.ids)
+	go w.receive()
 	return w, nil
 }
 
@@ -85,7 +85,7 @@ func (t *target) endWatches() {
 	clear(t.watch)
 }
 
-func (w *watchStream) receive(d *ids) {
+func (w *watchStream) receive() {
 	for {
 		var data []byte
 		if err := w.stream.RecvMsg(&data); err != nil {
@@ -162,6 +162,7 @@ func (w *watchStream) takeEvents(x *watcher, r *pb.WatchResponse) {
 				x.last, r.WatchId)
 		}
 		x.last = e.Kv.GetModRevision()
+		hideDrawn(e)
 		x.log = append(x.log, "event "+describe(e))
 	}
 	x.open = r.Fragment
