@@ -10,9 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -108,8 +108,28 @@ const (
 	settleAfterBlock = 100 * time.Millisecond
 )
 
+// patience is shared by both servers' calls of one step. When neither has said anything for a while
+// the callers give up; once one of them has, the other is waited for.
+type patience struct{ heard atomic.Bool }
+
+// limited ends a context where a step may have to wait for others. The servers are not told when:
+// else they would give up by themselves now and then.
+func (p *patience) limited(ctx context.Context, s *step) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if s.blocks {
+		time.AfterFunc(blockLimit, func() {
+			if !p.heard.Load() {
+				cancel()
+			}
+		})
+	}
+	return ctx, cancel
+}
+
 // perform sends a step that is no watch and waits for the whole answer.
-func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *answer {
+func (t *target) perform(
+	ctx context.Context, s *step, m method, data []byte, p *patience,
+) *answer {
 	ctx, cancel := context.WithTimeout(t.dress(ctx, s), callLimit)
 	defer cancel()
 	if s.kind == handmade {
@@ -117,13 +137,10 @@ func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *a
 	}
 	limit := time.AfterFunc(callLimit, cancel)
 	defer limit.Stop()
-	if s.blocks {
-		// The server is not told when: else it would give up by itself now and then.
-		limit.Reset(blockLimit)
-	}
 	a := &answer{}
 	if m.serverStream {
 		t.exchange(ctx, s, m, data, a, func() {
+			p.heard.Store(true)
 			if s.blocks {
 				limit.Reset(talkLimit)
 			}
@@ -136,6 +153,7 @@ func (t *target) perform(ctx context.Context, s *step, m method, data []byte) *a
 			a.add(m, response)
 		}
 	}
+	p.heard.Store(true)
 	if s.blocks && ctx.Err() != nil {
 		a.code, a.text = codes.Canceled, "the caller gave up"
 	}
@@ -208,10 +226,8 @@ func (a *answer) normalize(t *target) {
 			slices.Sort(m.Errors) // etcd has alarms in a map
 		case *pb.LeaseLeasesResponse:
 			for _, l := range m.Leases {
-				if l.ID > drawnAtLeast && l.ID != math.MaxInt64 {
-					if _, _, known := splitSymbol(l.ID); !known {
-						l.ID = symbol(symLease, 0) // of a lock or a campaign that nobody got
-					}
+				if isDrawn(l.ID) {
+					l.ID = symbol(symLease, 0)
 				}
 			}
 		}
@@ -236,6 +252,8 @@ func normalScalar(
 		return protoreflect.ValueOfUint32(1)
 	case present[name] && integer(f, v) > 0:
 		return integerValue(f, 1)
+	case name == "mvccpb.KeyValue.lease" && isDrawn(v.Int()):
+		return protoreflect.ValueOfInt64(symbol(symLease, 0))
 	case name == "etcdserverpb.AuthenticateResponse.token":
 		return protoreflect.ValueOfString("token")
 	case name == "etcdserverpb.StatusResponse.errors":

@@ -7,9 +7,11 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -143,6 +145,24 @@ func (d *ids) bytes(v []byte, l limits) []byte {
 	return v
 }
 
+// isDrawn says that an id must be one that a server drew: for a lock or a campaign, perhaps, that
+// nobody got.
+func isDrawn(id int64) bool {
+	_, _, named := splitSymbol(id)
+	return id > drawnAtLeast && id != math.MaxInt64 && !named
+}
+
+// hideDrawn replaces all ids of leases that a server drew in an event: they are seen before anybody
+// knows which draw they come from.
+func hideDrawn(e *mvccpb.Event) {
+	(&ids{}).hide(e)
+	for _, kv := range []*mvccpb.KeyValue{e.Kv, e.PrevKv} {
+		if kv != nil && isDrawn(kv.Lease) {
+			kv.Lease = symbol(symLease, 0)
+		}
+	}
+}
+
 // hideAlarm replaces the drawn id of a member in the text of an alarm.
 func (d *ids) hideAlarm(text string) string {
 	rest, ok := strings.CutPrefix(text, "memberID:")
@@ -169,7 +189,8 @@ func (d *ids) hide(m proto.Message) {
 			key := v.Bytes()
 			slash := bytes.LastIndexByte(key, '/')
 			id, err := strconv.ParseUint(string(key[slash+1:]), 16, 64)
-			if n, ok := d.drawn[int64(id)]; ok && err == nil && slash >= 0 {
+			n, ok := d.drawn[int64(id)]
+			if err == nil && slash >= 0 && (ok || isDrawn(int64(id))) {
 				hidden := append(bytes.Clone(key[:slash+1]), "lease "...)
 				return protoreflect.ValueOfBytes(strconv.AppendInt(hidden, n, 10))
 			}

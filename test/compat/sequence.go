@@ -158,6 +158,9 @@ func (r *run) refreshToken(ctx context.Context, as identity) error {
 }
 
 func (r *run) ask(ctx context.Context, s *step, m method, data [2][]byte) (answers [2]*answer) {
+	p := &patience{}
+	ctx, cancel := p.limited(ctx, s)
+	defer cancel()
 	var wait sync.WaitGroup
 	for i, t := range r.pair.targets {
 		wait.Go(func() {
@@ -165,7 +168,7 @@ func (r *run) ask(ctx context.Context, s *step, m method, data [2][]byte) (answe
 				answers[i] = t.snapshot(t.dress(ctx, s))
 				return
 			}
-			answers[i] = t.perform(ctx, s, m, data[i])
+			answers[i] = t.perform(ctx, s, m, data[i], p)
 		})
 	}
 	wait.Wait()
@@ -229,7 +232,7 @@ func (r *run) compareUnsorted(
 	if err != nil {
 		return nil, err
 	}
-	d := r.compare(plain, etcd.perform(ctx, plain, m, data), detcd)
+	d := r.compare(plain, etcd.perform(ctx, plain, m, data, &patience{}), detcd)
 	if d == nil {
 		r.coverage.deviations[sortedStreams]++
 	}

@@ -90,13 +90,14 @@ func (d *ids) drawnAlarm(bucket, key []byte) []byte {
 	return key
 }
 
-// drawnLease is the number of a lease that the server drew the id for.
+// drawnLease is the number of a lease that the server drew the id for; 0 if nobody has heard of it.
 func (d *ids) drawnLease(bucket, key []byte) (n int64, drawn bool) {
 	if string(bucket) != "lease" || len(key) != 8 {
 		return 0, false
 	}
-	n, drawn = d.drawn[int64(binary.BigEndian.Uint64(key))]
-	return n, drawn
+	id := int64(binary.BigEndian.Uint64(key))
+	n, drawn = d.drawn[id]
+	return n, drawn || isDrawn(id)
 }
 
 // snapshot saves one to a file, as etcdctl does, and reads it.

@@ -28,7 +28,10 @@ func (c *worker) checkUnserved(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a := t.perform(ctx, &step{method: name, blocks: true}, m, data)
+		s, p := &step{method: name, blocks: true}, &patience{}
+		limited, cancel := p.limited(ctx, s)
+		a := t.perform(limited, s, m, data, p)
+		cancel()
 		if a.code != codes.Unimplemented {
 			return fmt.Errorf("detcd serves %s: take it off the list of what it does not (%v)", name, a)
 		}

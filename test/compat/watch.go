@@ -54,7 +54,7 @@ type watchStream struct {
 	created  int   // answers to create requests
 	newest   int64 // watcher that the last of them was about
 	notify   bool  // what the create request that is under way asks for
-	progress int64 // revision of the newest progress answer
+	progress int64 // revision of the newest progress answer since the newest watcher
 	answers  int   // progress answers
 	parts    int   // messages that said that their revision goes on
 	broken   string
@@ -74,7 +74,7 @@ func (t *target) openWatch(ctx context.Context, s *step) (*watchStream, error) {
 	}
 	w := &watchStream{cancel: cancel, stream: stream, watchers: map[int64]*watcher{}}
 	t.watch[s.stream] = w
-	go w.receive(t.ids)
+	go w.receive()
 	return w, nil
 }
 
@@ -85,7 +85,7 @@ func (t *target) endWatches() {
 	clear(t.watch)
 }
 
-func (w *watchStream) receive(d *ids) {
+func (w *watchStream) receive() {
 	for {
 		var data []byte
 		if err := w.stream.RecvMsg(&data); err != nil {
@@ -122,6 +122,7 @@ func (w *watchStream) take(r *pb.WatchResponse) {
 	case r.Created:
 		w.created++
 		w.newest = r.WatchId
+		w.progress = 0 // an answer from before says nothing of this watcher
 		x.reused = x.reused || len(x.log) > 0 && !r.Canceled
 		x.live, x.zombie, x.notify = !r.Canceled, false, w.notify
 		x.last, x.open = 0, false
@@ -161,6 +162,7 @@ func (w *watchStream) takeEvents(x *watcher, r *pb.WatchResponse) {
 				x.last, r.WatchId)
 		}
 		x.last = e.Kv.GetModRevision()
+		hideDrawn(e)
 		x.log = append(x.log, "event "+describe(e))
 	}
 	x.open = r.Fragment

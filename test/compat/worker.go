@@ -122,6 +122,9 @@ func (w *worker) play(ctx context.Context, steps []*step) (*difference, error) {
 	r := &run{pair: w.pair, coverage: w.coverage, methods: w.methods}
 	d, err := r.play(ctx, steps)
 	w.asked += r.asked
+	if ctx.Err() != nil {
+		d = nil // the end of the run is no difference
+	}
 	return d, err
 }
 
