@@ -401,10 +401,10 @@ var figures = []struct {
 
 // measure logs a check's words without its figures; its verdict depends on the machine.
 func (s *side) measure(log *logbook, what string, r result) {
-	r = s.normal(command{loud: true}, r, "")
 	for _, f := range figures {
 		r.out = f.pattern.ReplaceAllString(r.out, f.with)
 	}
+	r = s.normal(command{loud: true}, r, "")
 	r.status = 0
 	log.add(what, r)
 }

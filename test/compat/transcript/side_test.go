@@ -22,9 +22,11 @@ import (
 )
 
 const (
-	commandLimit = 20 * time.Second
+	commandLimit = time.Minute
 	slow         = time.Second // is worth a word
 	quiet        = time.Second // after which a command that does not end has said what it will
+	mute         = 4 * quiet   // the same when it has said nothing yet
+	atOnce       = 4           // such commands
 )
 
 // side is one of the servers as etcdctl sees it.
@@ -125,7 +127,7 @@ func (s *side) start(ctx context.Context, c command, format string) (*process, e
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errs
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = 5 * time.Second
-	p.out.last = time.Now()
+	p.out.last, p.errs.last = time.Now(), time.Now()
 	done := func() error { return nil }
 	var err error
 	switch {
@@ -195,17 +197,24 @@ func (p *process) interrupt(ctx context.Context) (result, error) {
 	return p.wait(ctx)
 }
 
+// said says whether the process has ended or has nothing more to say.
+func (p *process) said() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+	}
+	limit := quiet
+	if p.out.String() == "" && p.errs.String() == "" {
+		limit = mute
+	}
+	return p.out.silence() >= limit && p.errs.silence() >= limit
+}
+
 // settle waits until the process has ended or has nothing more to say.
 func (p *process) settle() {
-	limit := time.After(commandLimit)
-	for p.out.silence() < quiet || p.errs.silence() < quiet {
-		select {
-		case <-p.ended:
-			return
-		case <-limit:
-			return
-		case <-time.After(20 * time.Millisecond):
-		}
+	for limit := time.Now().Add(commandLimit); !p.said() && time.Now().Before(limit); {
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

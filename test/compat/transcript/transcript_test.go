@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,7 +146,13 @@ func (p pair) once(ctx context.Context, t *testing.T, c command, format string) 
 		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(1300 * time.Millisecond)))
 	}
 	start := time.Now()
-	results, err := both(p, func(s *side) (result, error) { return s.run(ctx, c, format) })
+	do := func(s *side) (result, error) { return s.run(ctx, c, format) }
+	if c.runs {
+		agreed, err := p.untilBothHaveSaid(ctx, c, format)
+		require.NoError(t, err)
+		do = agreed
+	}
+	results, err := both(p, do)
 	require.NoError(t, err)
 	if took := time.Since(start); took > slow {
 		t.Logf("%s -w %s took %v", c.line, format, took.Round(time.Millisecond))
@@ -160,15 +167,48 @@ func (p pair) once(ctx context.Context, t *testing.T, c command, format string) 
 	return results[0]
 }
 
+// untilBothHaveSaid starts a command that does not end and waits until both have said the same, and
+// nothing more; a side that says something else has until the limit to go on. It returns what ends
+// the command.
+func (p pair) untilBothHaveSaid(
+	ctx context.Context, c command, format string,
+) (end func(*side) (result, error), err error) {
+	started, err := both(p, func(s *side) (*process, error) { return s.start(ctx, c, format) })
+	if err != nil {
+		return nil, err
+	}
+	const patience = 15 * time.Second
+	for limit := time.Now().Add(patience); time.Now().Before(limit); {
+		var said [2]result
+		for i, s := range p {
+			r := result{out: started[i].out.String(), err: started[i].errs.String()}
+			said[i] = s.normal(c, r, format)
+		}
+		if said[0] == said[1] && started[0].said() && started[1].said() {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return func(s *side) (result, error) {
+		r, err := started[slices.Index(p[:], s)].interrupt(ctx)
+		return s.normal(c, r, format), err
+	}, nil
+}
+
 // run goes through commands; those that do not end by themselves run at a time.
 func (p pair) run(ctx context.Context, t *testing.T, commands []command) {
 	var wait sync.WaitGroup
+	places := make(chan struct{}, atOnce)
 	for _, c := range commands {
 		switch {
 		case strings.Contains(c.line+c.env, "$SECURE") && p[0].secure == "":
 		case p[0].tool.without(c):
 		case c.runs:
-			wait.Go(func() { p.compare(ctx, t, c) })
+			wait.Go(func() {
+				places <- struct{}{}
+				p.compare(ctx, t, c)
+				<-places
+			})
 		default:
 			wait.Wait()
 			p.compare(ctx, t, c)
