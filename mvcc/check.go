@@ -6,6 +6,7 @@ package mvcc
 import (
 	"bytes"
 	"fmt"
+	"iter"
 
 	"github.com/detcd/detcd/mvcc/revlog"
 )
@@ -202,16 +203,20 @@ func (c *checker) versions(b *block, i int) error {
 	return nil
 }
 
-// allVersions lists the versions of key i, oldest first.
-func allVersions(b *block, i int) (list []version) {
-	e := &b.entries[i]
-	if e.past != 0 {
-		p := &b.pasts[e.past-1]
-		for k := range p.len() {
-			list = append(list, p.at(k))
+// allVersions walks over the versions of key i, oldest first.
+func allVersions(b *block, i int) iter.Seq2[int, version] {
+	return func(yield func(int, version) bool) {
+		e, n := &b.entries[i], 0
+		if e.past != 0 {
+			p := &b.pasts[e.past-1]
+			for ; n < p.len(); n++ {
+				if !yield(n, p.at(n)) {
+					return
+				}
+			}
 		}
+		yield(n, e.version())
 	}
-	return append(list, e.version())
 }
 
 // checkRecords compares a block's versions with their records.

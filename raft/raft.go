@@ -304,6 +304,3 @@ func (r *Raft) Status() Status {
 		Config: c.config.Clone(), ConfigIndex: c.index, Transferee: r.transferee,
 	}
 }
-
-// LeaderHint returns the known leader, 0 if none; cheaper than Status.
-func (r *Raft) LeaderHint() MemberID { return r.leader }

@@ -27,7 +27,7 @@ func TestThreeMembersElectReplicateCommit(t *testing.T) {
 	want = append(want, "forwarded")
 	for _, n := range c.nodes {
 		require.Equal(t, want, n.data())
-		require.Equal(t, l.id, n.r.LeaderHint())
+		require.Equal(t, l.id, n.r.Status().Leader)
 	}
 	l.r.ReadIndex(5)
 	f.r.ReadIndex(6)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -20,7 +21,13 @@ import (
 // errFound says that a run failed; what failed has been printed.
 var errFound = errors.New("a run failed")
 
+// garbagePercent suits runs, which leave a lot behind and keep little.
+const garbagePercent = 200
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	root := &cobra.Command{
 		Use: "detsim", Short: "Simulate clusters under faults", SilenceUsage: true,
 		SilenceErrors: true,

@@ -24,8 +24,8 @@ func walk(disk diskio.Reader, s *span, records int, buf []byte,
 		count int
 		last  Rev
 	)
-	if len(buf) == 0 {
-		buf = make([]byte, scanBytes)
+	if want := max(min(scanBytes, s.length), segmentStart); int64(len(buf)) < want {
+		buf = make([]byte, want)
 	}
 	head := buf[:headerBytes]
 	if err := s.fetch(disk, head, 0); err != nil {
