@@ -498,3 +498,19 @@ func TestABackupCarriesUsersAndRoles(t *testing.T) {
 		other.members[0].driver.Node.state.auth.Encode(nil))
 	other.agree()
 }
+
+// Somebody whose backup waits while users begin to count has to be one by then: found by the
+// simulator, where a member that lagged let nobody in and answered when it had caught up.
+func TestABackupThatWaitedIsRefusedToNobody(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.leader()
+	w.protect()
+	n := w.members[0].driver.Node
+	n.out = &Effects{}
+	n.backups = []readRequest{{token: 9003, method: MethodSnapshot}}
+	n.grantBackups()
+	require.Len(t, n.out.Answers, 1)
+	require.Equal(t, ErrUserEmpty, n.out.Answers[0].Code)
+	require.Empty(t, n.out.Reads)
+	require.Empty(t, n.backups)
+}

@@ -143,7 +143,14 @@ func (n *Node) grantBackups() {
 		return
 	}
 	for i := range n.backups {
-		n.grant(&n.backups[i])
+		b := &n.backups[i]
+		// Who asks was known when it came, and may be nobody by now.
+		asked := Request{Method: b.method, Raw: b.raw, Identity: b.identity}
+		if code := n.mayAsk(&asked); code != OK {
+			n.answer(b.token, code, nil, 0)
+			continue
+		}
+		n.grant(b)
 		n.out.Reads[len(n.out.Reads)-1].state = n.state.encode()
 	}
 	n.backups = nil
