@@ -1,6 +1,6 @@
 package client
 
-// The recipes that need leases and watches together: mutex, election, leasing.
+// The recipes that need leases and watches together: mutex and election.
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/leasing"
 )
 
 const sessionTTL = 5
@@ -148,47 +147,5 @@ func election(ctx context.Context, _ *testing.T, c *clientv3.Client) judge {
 			return errors.New("nobody ever led")
 		}
 		return again(ctx, func(ctx context.Context) error { return lead(ctx, "z") })
-	}
-}
-
-// leased writes through a client that owns keys by leases and answers reads from its memory.
-func leased(ctx context.Context, t *testing.T, c *clientv3.Client) judge {
-	kv, closeKV, err := leasing.NewKV(c, "leasing/", concurrency.WithTTL(sessionTTL))
-	if err != nil {
-		return func(context.Context) error { return err }
-	}
-	t.Cleanup(closeKV)
-	newest := -1
-	for i := 0; ctx.Err() == nil; i++ {
-		call, cancel := context.WithTimeout(ctx, callTime)
-		_, err := kv.Put(call, "leased", strconv.Itoa(i))
-		if err == nil {
-			newest = i
-		}
-		if _, err := kv.Get(call, "leased"); err != nil {
-			pause(ctx, 10*time.Millisecond)
-		}
-		cancel()
-	}
-	return func(ctx context.Context) error {
-		return again(ctx, func(ctx context.Context) error {
-			inside, err := kv.Get(ctx, "leased")
-			if err != nil {
-				return err
-			}
-			outside, err := c.Get(ctx, "leased")
-			if err != nil {
-				return err
-			}
-			a, b := string(inside.Kvs[0].Value), string(outside.Kvs[0].Value)
-			n, err := strconv.Atoi(b)
-			if err != nil {
-				return err
-			}
-			if a != b || n < newest {
-				return fmt.Errorf("leased %q, stored %q, acknowledged %d", a, b, newest)
-			}
-			return nil
-		})
 	}
 }
