@@ -363,13 +363,18 @@ func (l *ledger) reopened(m *member, s *kv.State) {
 	}
 }
 
-// overruled says whether the tail that a restarted log lacks conflicts with the leader of its term.
-// Such a tail may go before what replaces it is durable, as when a write that begins with the cut
-// is torn: nothing in it can ever be committed, and its promise was made to an earlier leader.
+// overruled says whether the tail that a restarted log lacks conflicts with the leader of its term,
+// in its first entry or in the one before, which that leader has replaced together with all that
+// followed. Such a tail may go before what replaces it is durable, as when a write that begins with
+// the cut is torn: nothing in it can ever be committed, and its promise was made to an earlier
+// leader.
 func (l *ledger) overruled(d *logView, r *raft.Status) bool {
-	next := r.Last + 1
-	term, known := l.world.oracle.leaderTermAt(r.Term, next)
-	return next <= d.last() && known && !d.holds(next, term)
+	for i := r.Last; i <= min(r.Last+1, d.last()); i++ {
+		if term, known := l.world.oracle.leaderTermAt(r.Term, i); known && !d.holds(i, term) {
+			return true
+		}
+	}
+	return false
 }
 
 // copies counts the members whose durable log holds the entry at an index.
