@@ -28,8 +28,6 @@ import (
 const (
 	sequencesPerPair = 100
 	callLimit        = 10 * time.Second
-	versionLimit     = 30 * time.Second
-	version          = "3.7.0"
 )
 
 // limits are what the servers are told and the values of requests are sized by.
@@ -117,7 +115,7 @@ func startPair(
 	wait.Wait()
 	err := errors.Join(errs[:]...)
 	if err == nil {
-		err = p.both(func(t *target) error { return t.awaitVersion(ctx) })
+		err = p.both(func(t *target) error { return t.server.WaitVersion(ctx) })
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.stop())
@@ -133,21 +131,6 @@ func signingKey(dir string) (name string, err error) {
 	}
 	_, err = f.WriteString("a secret that both servers share")
 	return f.Name(), errors.Join(err, f.Close())
-}
-
-// awaitVersion waits until the versions of cluster and storage are what they will stay.
-func (t *target) awaitVersion(ctx context.Context) error {
-	for end := time.Now().Add(versionLimit); ; time.Sleep(50 * time.Millisecond) {
-		status := &pb.StatusResponse{}
-		err := t.ask(ctx, pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}, status)
-		if err == nil && status.StorageVersion == version {
-			return nil
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("%s has storage version %q after %v: %w", t.server.Program.Name,
-				status.StorageVersion, versionLimit, err)
-		}
-	}
 }
 
 func startTarget(

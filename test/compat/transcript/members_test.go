@@ -6,6 +6,7 @@ package transcript
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -54,7 +55,7 @@ func recordMembers(
 		}()
 	}
 	for _, m := range all {
-		if err := m.WaitReady(ctx); err != nil {
+		if err := errors.Join(m.WaitReady(ctx), m.WaitVersion(ctx)); err != nil {
 			return nil, err
 		}
 	}

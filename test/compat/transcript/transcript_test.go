@@ -268,6 +268,9 @@ func newSide(
 			return nil, err
 		}
 		t.Cleanup(func() { require.NoError(t, server.Kill()) })
+		if err := server.WaitVersion(ctx); err != nil {
+			return nil, err
+		}
 		*at = server
 	}
 	out, err := exec.CommandContext(ctx, tool.path, "--endpoints", s.server.Address, "member",
