@@ -206,3 +206,12 @@ func (s *State) equal(o *State) bool {
 	return s.revision == o.revision && s.compacted == o.compacted && s.digest == o.digest &&
 		slices.Equal(s.leases, o.leases) && sameKeyValues(s.kvs, o.kvs)
 }
+
+// hash is equal for equal states.
+func (s *State) hash() uint64 {
+	h := mix(s.digest, uint64(s.compacted))
+	for _, id := range s.leases {
+		h = mix(h, uint64(id))
+	}
+	return h
+}
