@@ -29,6 +29,7 @@ const (
 	ProbeOutcomeUnknown
 	ProbeNeverLeft
 	ProbeDeleteInParts
+	ProbeTimeoutInParts
 	ProbeMessageMeanwhile
 	ProbeApplyWaits
 	ProbeCheckpointWaits
@@ -100,6 +101,7 @@ var probeNames = [NumProbes]string{
 	ProbeOutcomeUnknown:     "client told that the outcome of its write is unknown",
 	ProbeNeverLeft:          "write that never left for want of a leader",
 	ProbeDeleteInParts:      "huge delete went on in a later step",
+	ProbeTimeoutInParts:     "client of a half applied write was told of a timeout",
 	ProbeMessageMeanwhile:   "message taken while an entry was half applied",
 	ProbeApplyWaits:         "apply waited for the engine to be written",
 	ProbeCheckpointWaits:    "checkpoint waited for the log",

@@ -198,6 +198,10 @@ func (n *Node) tickProposals() {
 		pr := &p.queue[0]
 		n.noteLost(pr)
 		n.answer(pr.token, n.lostCode(pr), nil, 0)
+		if x := n.apply; x != nil && x.token == pr.token && pr.token != 0 {
+			n.probes[ProbeTimeoutInParts]++
+			x.token = 0 // what is left of it goes on without an answer
+		}
 		p.done(pr)
 	}
 	for i := range p.queue {

@@ -172,7 +172,11 @@ func (m *member) Send(msg raft.Message) {
 	}
 }
 
-func (m *member) Answer(a Answer) { m.world.answers[a.Token] = a }
+func (m *member) Answer(a Answer) {
+	_, again := m.world.answers[a.Token]
+	require.False(m.world.t, again, "token %d is answered twice", a.Token)
+	m.world.answers[a.Token] = a
+}
 
 func (m *member) Read(r Read) {
 	if r.Streams() {
