@@ -96,6 +96,8 @@ type Limits struct {
 	ChunkBytes       int // of a shipped snapshot, a range stream, a write behind, a reclaim copy
 	StepUnits        int // background work and apply per step, about a microsecond each
 	WatchBytes       int // let out to a watch stream and not yet consumed
+	WatchPasses      int // through the history at a time, for watchers that are behind
+	WatchNear        int // revisions behind at most, for the last of these passes
 	LiveChanges      int // of one revision, up to which watchers get it as it is applied
 	BlockKeys        int // keys in a block of the engine's index, 0: what suits large stores
 }
@@ -124,6 +126,8 @@ func DefaultLimits() Limits {
 		ChunkBytes:       256 << 10,
 		StepUnits:        1000,
 		WatchBytes:       1 << 20,
+		WatchPasses:      8,
+		WatchNear:        10_000,
 		LiveChanges:      1024,
 	}
 }

@@ -63,7 +63,6 @@ const (
 	ProbeSenderSwitched
 	ProbeChunkRepeated
 	ProbeChunkStray
-	ProbeChunkDamaged
 	ProbeReceiverDiskFull
 	ProbeReceiverGaveUp
 	ProbeShipGaveUp
@@ -135,7 +134,6 @@ var probeNames = [NumProbes]string{
 	ProbeSenderSwitched:     "transfer went on from another sender",
 	ProbeChunkRepeated:      "chunk that was not the next one",
 	ProbeChunkStray:         "chunk of a transfer that does not run",
-	ProbeChunkDamaged:       "chunk refused as damaged",
 	ProbeReceiverDiskFull:   "transfer given up because the disk is full",
 	ProbeReceiverGaveUp:     "receiver gave up a silent transfer",
 	ProbeShipGaveUp:         "sender gave up a silent transfer",

@@ -103,7 +103,6 @@ func (n *Node) receiveChunk(m *raft.Message) {
 	}
 	ok, err := r.receiver.Chunk(int(m.Hint), m.Data)
 	if err != nil {
-		n.probes[ProbeChunkDamaged]++
 		n.note(Warn, "a snapshot's chunk is damaged", Field{"from", m.From.String()},
 			Field{"error", err.Error()})
 		n.abortReceiving()

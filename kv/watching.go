@@ -72,6 +72,8 @@ func (n *Node) startWatching() {
 		StreamBytes:   n.cfg.Limits.WatchBytes,
 		FragmentBytes: n.cfg.Limits.MaxRequestBytes + transportOverhead,
 		LiveChanges:   n.cfg.Limits.LiveChanges,
+		Passes:        n.cfg.Limits.WatchPasses,
+		Near:          mvcc.Revision(n.cfg.Limits.WatchNear),
 		NotifyNanos:   max(interval, minNotifyNanos),
 		Seed:          n.cfg.Seed,
 	}, n.store.Revision())

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/netsim"
 	"github.com/detcd/detcd/raft"
 )
@@ -40,8 +41,17 @@ func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
 			all = append(all, usurper(p, &d)...) // whatever kinds the seed leaves out
 		}
 	}
+	if d := newDie(p.Seed, entityEpisode, 2010); p.Founders > 2 && d.chance(100_000) {
+		all = append(all, straggler(p, &d)...)
+	}
 	for i := range p.Reshapes {
-		if d := newDie(p.Seed, entityEpisode, 3000+uint64(i)); d.chance(150_000) {
+		d := newDie(p.Seed, entityEpisode, 3000+uint64(i))
+		switch {
+		case i > 0 && p.Reshapes[i].joins(&p.Reshapes[i-1]) && d.chance(600_000):
+			f := interrupted(p, &d, &p.Reshapes[i])
+			f.When, f.Lag = OnJoint, d.spread(1, 100_000)*microsecond
+			add([]Fault{f})
+		case d.chance(150_000):
 			add([]Fault{interrupted(p, &d, &p.Reshapes[i])})
 		}
 	}
@@ -53,6 +63,9 @@ func interrupted(p *Plan, d *die, r *Reshape) Fault {
 	f := generateFault(p, d, oneOf(d, FaultCrash, FaultPower, FaultPartition))
 	f.Target, f.When, f.For = TargetLeader, AtOnce, d.within(1, 4)*p.ElectionNanos()
 	f.At = r.At + d.spread(1, 1000)*millisecond
+	if d.chance(500_000) {
+		f.At, f.When, f.Lag = r.At, OnChange, d.spread(1, 100_000)*microsecond
+	}
 	if f.Kind == FaultPartition {
 		f.Shape, f.Concerned = netsim.Isolate, netsim.Set(1)<<p.Members-1
 	}
@@ -141,6 +154,13 @@ func usurper(p *Plan, d *die) []Fault {
 	fall.At = cut.At + cut.For - d.spread(1, 100)*millisecond
 	fall.For = d.within(2, 6) * p.ElectionNanos()
 	course := []Fault{cut, burst, fall}
+	if d.chance(300_000) {
+		// What it reads of its log for the others comes when it has lost that.
+		stall := generateFault(p, d, FaultStall)
+		stall.Target, stall.When, stall.Amount = TargetLeader, AtOnce, stallLane(diskio.LaneBulk)
+		stall.At, stall.For = cut.At, cut.For+d.within(1, 4)*p.ElectionNanos()
+		course = append(course, stall)
+	}
 	if d.chance(500_000) {
 		dark := generateFault(p, d, FaultPower)
 		dark.Target, dark.Side, dark.When, dark.Ops = TargetSet, members, AtOnce, 1
@@ -148,6 +168,39 @@ func usurper(p *Plan, d *die) []Fault {
 		course = append(course, dark)
 	}
 	return course
+}
+
+// straggler lets writes that a member forwarded arrive when it has started anew and has written
+// again: they are held back on their way to the leader, who gives leadership away, hears nothing of
+// the member for a while, and leads again when they come.
+func straggler(p *Plan, d *die) []Fault {
+	order := make([]int, p.Founders)
+	d.rand.Perm(order)
+	at := d.within(3*second, p.Chaos-15*second)
+	from, leader := netsim.Of(netsim.Endpoint(order[0])), netsim.Of(netsim.Endpoint(order[1]))
+	lead := func(member int, after int64) Fault {
+		return Fault{Kind: FaultTransfer, Member: member, At: at + after}
+	}
+	burst := func(after int64) Fault {
+		f := generateFault(p, d, FaultBurst)
+		f.Target, f.Member, f.When, f.At = TargetMember, order[0], AtOnce, at+after
+		return f
+	}
+	hold := Fault{Kind: FaultHold, At: at, For: second, Side: from, Concerned: leader, PPM: million,
+		Classes: 1 << raft.MsgPropose, Amount: d.within(4000, 9000) * millisecond}
+	crash := generateFault(p, d, FaultCrash)
+	crash.Target, crash.Member, crash.When, crash.At = TargetMember, order[0], AtOnce, at+second
+	crash.Classes, crash.Ops, crash.For = 0, 1, d.spread(1, 500)*millisecond
+	deaf := Fault{Kind: FaultLoss, At: at + 900*millisecond, For: 10 * second, PPM: million,
+		Side: from, Concerned: leader}
+	mute := deaf
+	mute.Side, mute.Concerned = leader, from
+	back := d.within(2, 4) * second
+	return []Fault{
+		lead(order[1], -2*second), lead(order[1], -second), hold, burst(100 * millisecond),
+		lead(order[2], 500*millisecond), deaf, mute, crash, burst(1800 * millisecond),
+		lead(order[1], back), lead(order[1], back+second),
+	}
 }
 
 // swizzle cuts members off one by one, at least half of them, and lets them back in another order:

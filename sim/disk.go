@@ -128,6 +128,16 @@ func (d *disk) strikeRecent(kind simdisk.FaultKind, draw *die) bool {
 	return ok
 }
 
+// anyFile draws one of the data's files, however small: by bytes alone damage would hardly meet a
+// manifest or a state.
+func (d *disk) anyFile(draw *die) string {
+	files, err := d.List("data")
+	if err != nil || len(files) == 0 {
+		return "data/"
+	}
+	return "data/" + files[draw.below(int64(len(files)))].Name
+}
+
 // Submit implements diskio.Disk. A planned crash may fall on the operation.
 func (d *disk) Submit(op diskio.Op) {
 	m := d.member

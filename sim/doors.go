@@ -116,6 +116,9 @@ func (m *member) settle(t kv.Token) (owed, bool) {
 	return owed{}, false
 }
 
+// slowReadPPM is how often a view stays open for long.
+const slowReadPPM = 20_000
+
 // Read implements kv.Edge: the read is evaluated some events later, when the store has moved on.
 func (m *member) Read(r kv.Read) {
 	if m.dying {
@@ -128,8 +131,16 @@ func (m *member) Read(r kv.Read) {
 	if r.Streams() {
 		g.stream = m.streamOf(&r)
 	}
-	w.schedule(event{at: w.now + d.below(w.plan.ReadDelay), kind: eventRead, node: uint8(m.index),
+	w.schedule(event{at: w.now + w.readDelay(&d), kind: eventRead, node: uint8(m.index),
 		slot: w.reads.put(g)})
+}
+
+// readDelay is how long a view waits for whoever reads it. A few wait for a slow client.
+func (w *world) readDelay(d *die) int64 {
+	if w.heal.phase == chaos && d.chance(slowReadPPM) {
+		return d.spread(1, 5000) * millisecond
+	}
+	return d.below(w.plan.ReadDelay)
 }
 
 // evaluate runs a read on the view that it was granted, and gives the view back.

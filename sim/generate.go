@@ -51,7 +51,7 @@ func generateLimits(seed uint64) kv.Limits {
 	d := newDie(seed, entityLimits, 0)
 	l := kv.DefaultLimits()
 	l.MaxRequestBytes = int(oneOf(&d, 2048, 4096, 16_384))
-	l.QuotaBytes = -1
+	l.QuotaBytes = oneOf[int64](&d, -1, -1, -1, -1, -1, -1, -1, d.spread(6<<10, 128<<10))
 	l.MaxPending = int(oneOf(&d, 4, 64, 1024))
 	l.MaxPendingBytes = d.spread(16<<10, 1<<20)
 	l.MaxBacklog = int(oneOf(&d, 50, 500, 5000))
@@ -60,7 +60,7 @@ func generateLimits(seed uint64) kv.Limits {
 	l.CheckpointCount = d.spread(4, 300)
 	l.CatchUpEntries = d.spread(1, 100)
 	l.LogSegmentBytes = d.spread(16<<10, 256<<10)
-	l.DataSegmentBytes = d.spread(4<<10, 64<<10)
+	l.DataSegmentBytes = d.spread(1<<10, 64<<10)
 	l.LogMemoryBytes = int(d.spread(1<<10, 256<<10))
 	l.CacheBytes = oneOf[int64](&d, 0, 4<<10, 64<<10)
 	l.MessageBytes = int(d.spread(128, 64<<10))
@@ -70,16 +70,22 @@ func generateLimits(seed uint64) kv.Limits {
 	l.StepUnits = int(d.spread(4, 1000))
 	l.BlockKeys = int(d.spread(4, 64))
 	l.LiveChanges = int(d.spread(2, 1024))
+	l.WatchPasses = int(d.within(2, 8))
+	l.WatchNear = int(d.spread(10, 10_000))
 	return l
 }
 
 func generateMachine(seed uint64, member int) Machine {
 	d := newDie(seed, entityMachine, uint64(member))
-	return Machine{
+	m := Machine{
 		DriftPPM:   oneOf(&d, 0, 0, d.within(-500, 500), d.within(-50_000, 50_000)),
 		WallOffset: oneOf(&d, 0, d.within(-second, second), d.within(-3600, 3600)*second),
 		SyncDelay:  d.spread(30, 20_000) * microsecond,
 	}
+	if whole := newDie(seed, entityMachine, 1000); whole.chance(350_000) {
+		m.CheckpointCount, m.CatchUpEntries = d.spread(4, 300), d.spread(1, 300)
+	}
+	return m
 }
 
 func generateScripts(p *Plan) {

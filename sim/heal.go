@@ -36,6 +36,7 @@ type healing struct {
 	since    int64 // when the present phase began
 	deadline int64
 	steps    []finalStep
+	asked    finalStep // the latest one
 	hashes   map[hashKey]hashSeen
 }
 
@@ -270,16 +271,21 @@ func (w *world) beginReading() {
 func (w *world) emptyAll() {
 	h := &w.heal
 	asked := h.steps[0].member
-	h.steps = append(h.steps, finalStep{member: asked, request: marshalled(request{
-		modelled: linearizability.Request{DeleteRange: &pb.DeleteRangeRequest{Key: []byte{0},
-			RangeEnd: []byte{0}}},
-	})}, finalStep{member: asked})
+	h.steps = append(h.steps, deleteAll(asked), finalStep{member: asked})
 	for _, m := range w.members {
 		if m.life == up && !w.learns(m) {
 			h.steps = append(h.steps, finalStep{member: m.index,
 				request: request{method: kv.MethodDefragment}})
 		}
 	}
+}
+
+// deleteAll empties the store.
+func deleteAll(member int) finalStep {
+	return finalStep{member: member, request: marshalled(request{
+		modelled: linearizability.Request{DeleteRange: &pb.DeleteRangeRequest{Key: []byte{0},
+			RangeEnd: []byte{0}}},
+	})}
 }
 
 // compactAll asks for a compaction at the newest revision.
@@ -310,7 +316,7 @@ func (w *world) nextStep() {
 	h := &w.heal
 	if len(h.steps) > 0 {
 		s := h.steps[0]
-		h.steps = h.steps[1:]
+		h.asked, h.steps = s, h.steps[1:]
 		if s.request.method == 0 {
 			s.request = w.compactAll()
 		}
@@ -343,12 +349,38 @@ func (w *world) adminDone(k *call) {
 	if !w.quorumLeft() {
 		return
 	}
+	if w.fullAgain(k) {
+		return
+	}
 	if k.end != callAnswered || k.code != kv.OK {
 		w.fail(OracleLive, "a request to member %d after all faults have ended fails (%s): %s: %s",
 			k.member, k.code.Text(), k.describe(), w.situation())
 		return
 	}
 	w.nextStep()
+}
+
+// fullAgain goes on when a quota stands in the way of the final requests: everything is deleted. A
+// compaction that was made already needs no other one, and a member that still counts what is
+// compacted refuses for a while.
+func (w *world) fullAgain(k *call) bool {
+	h := &w.heal
+	switch {
+	case w.plan.Limits.QuotaBytes < 0 || k.end != callAnswered:
+		return false
+	case k.code == kv.ErrCompacted:
+		w.nextStep()
+		return true
+	case k.code != kv.ErrNoSpace:
+		return false
+	}
+	rest := append([]finalStep{h.asked}, h.steps...)
+	h.steps = nil
+	w.disarmAll()
+	h.steps = append(h.steps, deleteAll(h.asked.member), finalStep{member: h.asked.member})
+	h.steps = append(h.steps, rest...)
+	w.nextStep()
+	return true
 }
 
 // compareStates demands that all live members hold the same at the end.

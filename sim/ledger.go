@@ -37,6 +37,7 @@ type memberLedger struct {
 	// the last one that has such a witness promised.
 	trail   []promise
 	covered promise
+	found   raft.Index // applied in the state that the latest start found
 }
 
 // promise is what a log holds after one of its records.
@@ -297,6 +298,7 @@ const (
 // lied: nobody but its peers can know, so the budget counts it as lost.
 func (l *ledger) remembers(m *member, s *kv.State) memory {
 	d, c, r := &l.members[m.index].durable, &l.members[m.index].covered, &s.Raft
+	l.members[m.index].found = s.Applied
 	if l.overruled(d, r) {
 		d.cut(r.Last)
 	}
@@ -345,6 +347,7 @@ func (l *ledger) crashed(m *member) {
 // reopened compares what a restart found with what it had to find.
 func (l *ledger) reopened(m *member, s *kv.State) {
 	d := &l.members[m.index].durable
+	l.members[m.index].found = s.Applied
 	r := &s.Raft
 	if r.Term < d.hard.Term || r.Term == d.hard.Term && d.hard.Vote != 0 && r.Vote != d.hard.Vote {
 		l.world.fail(OracleDurable,
@@ -361,6 +364,17 @@ func (l *ledger) reopened(m *member, s *kv.State) {
 				"term %d, were durable", m.index, r.Term, r.Last, d.last(),
 			d.marks[len(d.marks)-1].term)
 	}
+}
+
+// reaches is the last index that a member may acknowledge. A start that found a state ahead of its
+// log may answer for that state before the log's marker is durable; from then on it must be found.
+func (l *ledger) reaches(m *member, i raft.Index) raft.Index {
+	ml := &l.members[m.index]
+	d := &ml.durable
+	if i > d.last() && i <= ml.found {
+		d.base, d.baseTerm, d.marks = ml.found, l.world.oracle.commit.termAt(ml.found), d.marks[:0]
+	}
+	return d.last()
 }
 
 // overruled says whether the tail that a restarted log lacks conflicts with the leader of its term,

@@ -96,6 +96,10 @@ func newMember(w *world, index int) *member {
 		Observed: kv.ObserveApplied, ProgressNotifyNanos: p.NotifyNanos,
 	}
 	m.config.Strictness = p.Strictness
+	if own := &p.Machines[index]; own.CheckpointCount > 0 {
+		m.config.Limits.CheckpointCount = own.CheckpointCount
+		m.config.Limits.CatchUpEntries = own.CatchUpEntries
+	}
 	if index >= p.Founders {
 		m.outside()
 		return m

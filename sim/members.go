@@ -94,6 +94,11 @@ func generateMembership(p *Plan) {
 	}
 }
 
+// joins says whether a voter is added right after another one.
+func (r *Reshape) joins(before *Reshape) bool {
+	return r.Kind == AddVoter && before.Kind == AddVoter && r.At-before.At < second
+}
+
 // machineURL is where the others reach a machine.
 func machineURL(i int) string { return fmt.Sprintf("http://10.0.0.%d:2380", i+1) }
 
@@ -142,7 +147,7 @@ func (w *world) enlist(id raft.MemberID, urls []string) {
 	if w.heal.phase == chaos {
 		d := newDie(w.plan.Seed, entityOperator, uint64(i)+1)
 		wait = d.spread(1, 3000) * millisecond
-		if keyed.Hash(w.plan.Seed, uint64(entityOperator))%2 == 0 {
+		if keyed.Hash(w.plan.Seed, uint64(entityOperator))%4 != 0 {
 			wait = 2*second - w.now%(2*second) // all that were added lately, at once
 		}
 	}

@@ -105,14 +105,22 @@ func (w *world) disarm() {
 	w.schedule(event{at: w.now + second, kind: eventDisarm})
 	if leader := w.oracle.leader(); op.pending == nil && leader >= 0 {
 		op.actAsRoot()
-		op.ask(disarmRequest(alarms[0]), leader, op.script.Timeout)
+		request := disarmRequest(alarms[0])
+		if w.disarms++; w.plan.Limits.QuotaBytes >= 0 && w.disarms%2 == 1 {
+			request = w.compactAll() // makes room first
+		}
+		op.ask(request, leader, op.script.Timeout)
 	}
 }
 
-// disarmAll plans the end of all alarms before the final requests.
+// disarmAll plans the end of all alarms before the final requests. Where there is a quota, room is
+// made then.
 func (w *world) disarmAll() {
 	for _, a := range w.oracle.commit.alarms {
 		w.heal.steps = append(w.heal.steps, finalStep{member: w.oracle.leader(),
 			request: disarmRequest(a)})
+	}
+	if len(w.oracle.commit.alarms) > 0 && w.plan.Limits.QuotaBytes >= 0 {
+		w.heal.steps = append(w.heal.steps, finalStep{member: w.oracle.leader()})
 	}
 }

@@ -62,7 +62,7 @@ func (o *oracles) leads(m *member, term raft.Term) {
 	x.top = max(x.top, term)
 	o.world.counts.Elections++
 	o.world.probes.elected(m)
-	o.world.elected()
+	o.world.happened(OnElection)
 	if !o.elects(m, term) {
 		o.world.fail(OracleRaft, "member %d leads in term %d without the durable votes of a quorum",
 			m.index, term)
@@ -96,12 +96,23 @@ func (o *oracles) identity(m *member, e *raft.Entry) entryMark {
 	at := position{e.Term, e.Index}
 	if hash, known := o.wire.entries[at]; !known {
 		o.wire.entries[at] = mark.hash
+		if e.Type == raft.EntryConfig {
+			o.changes(e)
+		}
 	} else if hash != mark.hash {
 		o.world.fail(OracleRaft,
 			"member %d has another entry at index %d of term %d than was seen "+
 				"before", m.index, e.Index, e.Term)
 	}
 	return mark
+}
+
+// changes lets happen what waits for a change of the membership.
+func (o *oracles) changes(e *raft.Entry) {
+	o.world.happened(OnChange)
+	if change, err := raft.DecodeChange(e.Data); err == nil && len(change.Changes) > 1 {
+		o.world.happened(OnJoint)
+	}
 }
 
 // grants checks a vote that leaves a member: it is the member's only one in the term, and durable.
@@ -124,10 +135,10 @@ func (o *oracles) grants(m *member, msg *raft.Message) {
 // the very entry that the leader of the term has.
 func (o *oracles) acknowledges(m *member, msg *raft.Message) {
 	d := &o.ledger.members[m.index].durable
-	if msg.Index > d.last() {
+	if last := o.ledger.reaches(m, msg.Index); msg.Index > last {
 		o.world.fail(OracleDurable,
 			"member %d acknowledges index %d to %s in term %d; its durable log "+
-				"ends at %d", m.index, msg.Index, msg.To, msg.Term, d.last())
+				"ends at %d", m.index, msg.Index, msg.To, msg.Term, last)
 		return
 	}
 	if term, known := o.leaderTermAt(msg.Term, msg.Index); known && !d.holds(msg.Index, term) {

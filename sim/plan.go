@@ -70,6 +70,9 @@ type Machine struct {
 	DriftPPM   int64 // its clock runs this much too fast
 	WallOffset int64 // its wall clock is off by this at the start
 	SyncDelay  int64 // typical duration of a sync; other operations take a fraction of it
+	// CheckpointCount and CatchUpEntries, if not 0, are the member's own limits instead of the
+	// plan's: logs of different lengths, so that one leader has what another one has to ship.
+	CheckpointCount, CatchUpEntries int64
 }
 
 // Script is how one client behaves. What it asks for is drawn when it asks, from what it has seen.
@@ -157,7 +160,14 @@ type When uint8
 const (
 	AtOnce     When = iota
 	OnElection      // until the next leader shows itself
+	OnChange        // until a leader sends a change of the membership
+	OnJoint         // until a leader sends one of several voters
 )
+
+// String names the choice.
+func (w When) String() string {
+	return [...]string{"nothing", "an election", "a change", "a joint change"}[w]
+}
 
 // Moment says where in a disk operation a crash falls.
 type Moment uint8
@@ -234,8 +244,8 @@ func (f Fault) String() string {
 	case FaultClock, FaultSlowDisk, FaultStall, FaultFull:
 		fmt.Fprintf(&b, " by %d", f.Amount)
 	}
-	if f.When == OnElection {
-		fmt.Fprintf(&b, " %s after an election", clockTime(f.Lag))
+	if f.When != AtOnce {
+		fmt.Fprintf(&b, " %s after %s", clockTime(f.Lag), f.When)
 	}
 	switch f.Target {
 	case TargetMember:

@@ -59,6 +59,10 @@ func (m *member) streamOf(r *kv.Read) *openStream {
 func (m *member) stream(g grantedRead) {
 	w := m.world
 	s := g.stream
+	if g.viewless {
+		m.askView(s)
+		return
+	}
 	var a kv.Answer
 	var last bool
 	if failed := guard(func() { a, last = s.stream.Next(&w.scratch) }); failed != "" {
@@ -84,9 +88,11 @@ func (m *member) stream(g grantedRead) {
 		m.reply(&a, g.read.Applied(), g.read.Applied())
 	case d.chance(viewChangePPM):
 		m.input(kv.Input{Kind: kv.InputViewEnd, View: s.stream.View()})
-		m.askView(s)
+		g.viewless = true
+		w.schedule(event{at: w.now + w.readDelay(&d), kind: eventRead, node: uint8(m.index),
+			slot: w.reads.put(g)})
 	default:
-		w.schedule(event{at: w.now + d.below(w.plan.ReadDelay), kind: eventRead,
+		w.schedule(event{at: w.now + w.readDelay(&d), kind: eventRead,
 			node: uint8(m.index), slot: w.reads.put(g)})
 	}
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/detcd/detcd/diskio/keyed"
 	"github.com/detcd/detcd/diskio/simdisk"
 	"github.com/detcd/detcd/netsim"
@@ -34,7 +36,7 @@ func (w *world) beginFault(i int) {
 	if w.heal.phase != chaos {
 		return
 	}
-	if f.When == OnElection && s.held == flowing {
+	if f.When != AtOnce && s.held == flowing {
 		s.held = held
 		w.waiting = append(w.waiting, i)
 		return
@@ -68,12 +70,15 @@ func (w *world) beginFault(i int) {
 	w.schedule(event{at: w.now + f.For, kind: eventFaultEnd, slot: uint32(i)})
 }
 
-// elected begins what waits for an election.
-func (w *world) elected() {
-	for _, i := range w.waiting {
+// happened begins what waits for something.
+func (w *world) happened(what When) {
+	w.waiting = slices.DeleteFunc(w.waiting, func(i int) bool {
+		if w.plan.Faults[i].When != what {
+			return false
+		}
 		w.schedule(event{at: w.now + w.plan.Faults[i].Lag, kind: eventFault, slot: uint32(i)})
-	}
-	w.waiting = w.waiting[:0]
+		return true
+	})
 }
 
 // resolve says whom a fault hits, now that roles are known.
@@ -331,7 +336,11 @@ func (m *member) spoil(i int, f *Fault, s *faultState) {
 		s.felt++
 		return
 	}
+	small := d.chance(300_000)
 	for range f.Amount {
+		if small {
+			within = m.disk.anyFile(&d)
+		}
 		if _, ok := m.disk.Strike(kind, within, d.rand.Uint64()); ok {
 			m.damaged = true
 			s.felt++

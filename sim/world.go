@@ -29,7 +29,8 @@ type world struct {
 	reads        slab[grantedRead]
 	scratch      mvcc.Scratch // of all reads, one after the other
 	faults       []faultState // beside plan.Faults
-	waiting      []int        // faults that wait for an election, by index
+	waiting      []int        // faults that wait for something, by index
+	disarms      int          // the operator's attempts to end an alarm
 	oracle       oracles
 	heal         healing
 	counts       Counts
@@ -76,6 +77,8 @@ type grantedRead struct {
 	read   kv.Read
 	run    uint32      // of the member's process
 	stream *openStream // nil for a plain read
+	// viewless says that the stream has given its view back and asks for another one.
+	viewless bool
 }
 
 func newWorld(plan *Plan, options *Options) *world {

@@ -95,6 +95,10 @@ type Limits struct {
 	// LiveChanges is the number of changes up to which a revision is let out at once. What is
 	// larger makes every live watcher late, and the passes bring it in bounded steps.
 	LiveChanges int
+	// Passes is the number of passes at a time, at least 2; the last one is for watchers that are
+	// near. Near is how many revisions a watcher is behind at most that counts as near.
+	Passes int
+	Near   mvcc.Revision
 	// NotifyNanos is the time between progress notices; Seed keys each stream's share of a tenth
 	// of it that comes on top.
 	NotifyNanos int64
@@ -185,7 +189,7 @@ type Hub struct {
 // New returns a hub for a store whose newest revision is current.
 func New(limits Limits, current mvcc.Revision) *Hub {
 	if limits.StreamBytes <= 0 || limits.FragmentBytes <= 0 || limits.NotifyNanos <= 0 ||
-		limits.LiveChanges <= 0 {
+		limits.LiveChanges <= 0 || limits.Passes < 2 || limits.Near < 0 {
 		panic(fmt.Sprintf("watch: limits %+v", limits))
 	}
 	return &Hub{limits: limits, front: current + 1, streams: make(map[StreamID]*stream),

@@ -308,7 +308,7 @@ func (a *audience) settle() {
 
 func tinyLimits(stream int) Limits {
 	return Limits{StreamBytes: stream, FragmentBytes: 200, NotifyNanos: 1000, Seed: 7,
-		LiveChanges: 1024}
+		LiveChanges: 1024, Passes: 8, Near: 10_000}
 }
 
 func drawCreate(t *rapid.T, newest mvcc.Revision) Create {
@@ -517,7 +517,7 @@ func TestManyWatchersOfOneKeyShareOneResponse(t *testing.T) {
 // Watchers that are far behind never slow those that are near, who join no walk through old times.
 func TestNearWatchersDoNotWaitForFarOnes(t *testing.T) {
 	a := newAudience(t, tinyLimits(1<<20))
-	for i := range nearRevisions * 2 {
+	for i := range 2 * tinyLimits(1).Near {
 		a.store.write([]string{"a"}, []bool{false}, fmt.Sprint(i))
 	}
 	require.NoError(t, a.hub.Advance(a.env(), a.store.newest(), -1))
@@ -526,8 +526,8 @@ func TestNearWatchersDoNotWaitForFarOnes(t *testing.T) {
 	}
 	a.create(2, Create{Spec: Spec{Key: []byte("a")}, Start: a.store.newest() - 5})
 	a.receive()
-	require.LessOrEqual(t, len(a.hub.passes), maxPasses)
-	for range 3 * maxPasses {
+	require.LessOrEqual(t, len(a.hub.passes), tinyLimits(1).Passes)
+	for range 3 * tinyLimits(1).Passes {
 		_, err := a.hub.Work(a.env(), 100)
 		require.NoError(t, err)
 		a.receive()
@@ -553,8 +553,7 @@ func BenchmarkOneKeyToManyWatchers(b *testing.B) {
 	for _, n := range []int{500, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			a := newAudience(b, Limits{StreamBytes: 1 << 20, FragmentBytes: 2 << 20,
-				LiveChanges: 1024,
-				NotifyNanos: 1e9})
+				LiveChanges: 1024, Passes: 8, Near: 10_000, NotifyNanos: 1e9})
 			for i := range n {
 				a.hub.Create(a.env(), StreamID(i+1), Create{Spec: Spec{Key: []byte("a")}})
 			}
@@ -580,7 +579,7 @@ func BenchmarkOneKeyToManyWatchers(b *testing.B) {
 
 func BenchmarkAHundredThousandWatchersOfOtherKeys(b *testing.B) {
 	a := newAudience(b, Limits{StreamBytes: 1 << 20, FragmentBytes: 2 << 20, NotifyNanos: 1e9,
-		LiveChanges: 1024})
+		LiveChanges: 1024, Passes: 8, Near: 10_000})
 	for i := range 100_000 {
 		spec := Spec{Key: fmt.Appendf(nil, "k%06d", i)}
 		if i%2 == 0 {

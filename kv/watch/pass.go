@@ -20,10 +20,6 @@ import (
 )
 
 const (
-	// maxPasses is the number of passes at a time; the last one is for watchers that are near.
-	maxPasses = 8
-	// nearRevisions is how far behind a watcher is at most that counts as near.
-	nearRevisions = 10_000
 	// batchRevisions is etcd's number of revisions in one response to a watcher that is behind.
 	batchRevisions = 1000
 	// retriesPerStep is the number of waiting watchers that a step looks at again.
@@ -70,18 +66,18 @@ func (h *Hub) late(env Env, w *watcher) {
 
 // passFor finds the pass that comes by w.next soonest, or starts one; nil if w has to wait.
 func (h *Hub) passFor(w *watcher) *pass {
-	near := h.front-w.next <= nearRevisions
+	near := h.front-w.next <= h.limits.Near
 	var best *pass
 	for _, p := range h.passes {
 		ahead := p.front.Main > w.next || p.front.Main == w.next && p.front.Sub > 0
-		if ahead || near && w.next-p.front.Main > nearRevisions {
+		if ahead || near && w.next-p.front.Main > h.limits.Near {
 			continue
 		}
 		if best == nil || best.front.Main < p.front.Main {
 			best = p
 		}
 	}
-	if best != nil || len(h.passes) == maxPasses || len(h.passes) == maxPasses-1 && !near {
+	if free := h.limits.Passes - len(h.passes); best != nil || free == 0 || free == 1 && !near {
 		return best
 	}
 	p := &pass{group: newGroup(), front: mvcc.Rev{Main: w.next}, first: w.next}
