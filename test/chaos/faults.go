@@ -96,12 +96,16 @@ var rotation = [...]fault{
 // shortRounds is how many of them the short run has.
 const shortRounds = 6
 
+// wants says whether a fault was asked for.
+func (o *options) wants(f fault) bool {
+	return strings.Contains(f.String(), o.only) || strings.Contains(string(f.family()), o.only)
+}
+
 // plan lists the faults of a run: so many rounds of the rotation, without those that this system
 // does not allow or that were not asked for.
 func plan(o *options, c *cluster) []fault {
 	possible := slices.DeleteFunc(slices.Clone(rotation[:]), func(f fault) bool {
-		return f.family() == filling && c.members[0].disk == nil ||
-			!strings.Contains(f.String()+string(f.family()), o.only)
+		return f.family() == filling && c.members[0].disk == nil || !o.wants(f)
 	})
 	count := len(possible)
 	switch {

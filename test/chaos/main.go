@@ -35,6 +35,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -93,7 +94,8 @@ func run(o options) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("%w\ndata, logs and history are in %s", err, dir)
+			err = fmt.Errorf("%w\nlogs, history and data (or file systems with it) are in %s",
+				err, dir)
 			return
 		}
 		err = os.RemoveAll(dir)
@@ -144,6 +146,10 @@ func surround(o *options, c *cluster) error {
 	if err := c.interpose(o.seed); err != nil {
 		return err
 	}
+	full := func(f fault) bool { return f.family() == filling && o.wants(f) }
+	if !slices.ContainsFunc(rotation[:], full) {
+		return nil
+	}
 	if err := c.mountDisks(); err != nil {
 		why := strings.Join(strings.Fields(err.Error()), " ")
 		fmt.Println("no full disks in this run, since nothing can be mounted:", why)
@@ -181,6 +187,9 @@ func chaos(
 		return nil, nil, err
 	}
 	rounds, t, leaders := plan(o, c), newTally(), 0
+	if len(rounds) == 0 {
+		return nil, watching, fmt.Errorf("no possible fault has %q in its name", o.only)
+	}
 	before := c.sense(ctx, l.recorder)
 	for i, f := range rounds {
 		acknowledged := l.recorder.acknowledged.Load()
