@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,11 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
+
+func TestMain(m *testing.M) {
+	_ = enclose() // if it cannot be, there will be no small disks, and that is said
+	os.Exit(m.Run())
+}
 
 // The short form, as the ordinary test run has it. The seed changes with every run, since real
 // processes do not repeat themselves anyway; a failure keeps its history.

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -293,10 +292,9 @@ func crowded(ctx context.Context, o *options, c *cluster) error {
 func (w *crowd) strike(
 	ctx context.Context, o *options, c *cluster,
 ) (leaders, others int, err error) {
-	random := rand.New(rand.NewPCG(o.seed, 2<<32))
 	for i := 0; leaders < o.kills; i++ {
 		before := w.chronicle.len()
-		killed, text, err := c.round(ctx, crowdRotation[i%len(crowdRotation)], random)
+		killed, text, err := c.round(ctx, crowdRotation[i%len(crowdRotation)])
 		if err != nil {
 			return 0, 0, fmt.Errorf("round %d: %w", i+1, err)
 		}

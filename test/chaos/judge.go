@@ -54,7 +54,7 @@ func compareHashes(ctx context.Context, c *cluster, rev int64) error {
 		err := errors.New("not asked")
 		for began := time.Now(); err != nil && time.Since(began) < healthLimit; {
 			ask, cancel := context.WithTimeout(ctx, 5*time.Second)
-			hash, err = m.client.HashKV(ask, m.clientURL, rev)
+			hash, err = m.client.HashKV(ask, m.clientListen, rev)
 			cancel()
 		}
 		if err != nil {

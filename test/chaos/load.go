@@ -30,8 +30,9 @@ type recorder struct {
 	began   time.Time
 	mu      sync.Mutex
 	history []linearizability.Operation
-	// acknowledged counts writes, unknown lost answers.
-	acknowledged, unknown atomic.Int64
+	// acknowledged counts writes, unknown lost answers; suffered those that were lost or slow, and
+	// full those whose request was refused for want of room.
+	acknowledged, unknown, suffered, full atomic.Int64
 }
 
 func (r *recorder) now() int64 { return int64(time.Since(r.began)) }
@@ -113,6 +114,13 @@ func (w *worker) ask(req linearizability.Request) {
 	defer cancel()
 	resp, err := w.send(ctx, &req)
 	op.Return = w.recorder.now()
+	refusedForRoom := errors.Is(rpctypes.Error(err), rpctypes.ErrNoSpace)
+	switch {
+	case refusedForRoom:
+		w.recorder.full.Add(1)
+	case time.Duration(op.Return-op.Call) >= slowLimit || err != nil && refused(err) == "":
+		w.recorder.suffered.Add(1)
+	}
 	switch {
 	case err == nil:
 		op.Outcome, op.Response = linearizability.OK, resp

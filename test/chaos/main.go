@@ -1,15 +1,26 @@
 // Command chaos judges three real server processes the way the simulator judges simulated ones:
-// clients write and read through sockets and files while members are killed, paused and restarted,
-// and then the history is checked for strict serializability with the same checkers. What the
-// simulator replaces by a model (gRPC, the peer transport, the system's disk and its page cache)
-// is real here; what it can do and this cannot is to lose unsynced writes, since a killed process
-// leaves its page cache behind.
+// clients write and read through sockets and files while faults strike, and then the history is
+// checked for strict serializability with the same checkers. What the simulator replaces by a model
+// (gRPC, the peer transport, the system's disk and its page cache) is real here. The faults:
+//
+//   - members are killed, paused and restarted;
+//   - all connections, between members and of clients, pass proxies of this process, which hold
+//     bytes (partitions, cuts of one direction, bridges), delay them, and reset connections in the
+//     middle of what is sent;
+//   - each member's data directory has a small file system of its own, which is filled. That needs
+//     Linux and the right to mount, in a user namespace if need be; a run without says so.
+//
+// Each round has one fault, and the cluster has to recover from it. A run counts what was felt of
+// every family of faults, and fails if that is nothing. What the simulator can do and this cannot
+// is to lose unsynced writes, since a killed process leaves its page cache behind, and to repeat
+// a run.
 //
 // With -etcd the servers are etcd's own, which tries the harness and the models on the store that
-// they describe.
+// they describe. etcd ends when its disk is full, and is started again.
 //
-//	go run .            twenty rounds, about three minutes
-//	go run . -short     five rounds, about forty seconds
+//	go run .            28 rounds, about two minutes
+//	go run . -short     six rounds, about half a minute
+//	go run . -only partition -rounds 50
 //	go run . -watchers 10000 -leader-kills 10
 //	                    many watchers of one prefix instead of the usual clients
 package main
@@ -24,6 +35,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,18 +56,22 @@ type options struct {
 	seed   uint64
 	limit  time.Duration
 
+	only string // part of a fault's or family's name
+
 	watchers, kills int // of a crowd; see crowd.go
 }
 
 func main() {
+	_ = enclose() // if it cannot be, there will be no small disks, and that is said
 	var o options
 	flag.StringVar(&o.binary, "binary", "", "the server's binary; built from -repo when empty")
 	flag.StringVar(&o.repo, "repo", "../..", "the folder of detcd's module")
 	flag.BoolVar(&o.etcd, "etcd", false, "build and judge etcd instead")
-	flag.BoolVar(&o.short, "short", false, "five rounds instead of twenty")
+	flag.BoolVar(&o.short, "short", false, "the first six rounds only")
 	flag.IntVar(&o.rounds, "rounds", 0, "number of rounds, if not the default")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "for requests and faults")
 	flag.DurationVar(&o.limit, "limit", 20*time.Minute, "bound on the whole run")
+	flag.StringVar(&o.only, "only", "", "faults only whose name or family contains this")
 	flag.IntVar(&o.watchers, "watchers", 0, "watchers of one prefix, instead of the rounds")
 	flag.IntVar(&o.kills, "leader-kills", 10, "leaders killed under the watchers")
 	flag.Parse()
@@ -63,16 +80,6 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("PASS")
-}
-
-func (o *options) count() int {
-	switch {
-	case o.rounds > 0:
-		return o.rounds
-	case o.short:
-		return 5
-	}
-	return 20
 }
 
 // run does everything and keeps the data only when something is wrong.
@@ -87,7 +94,8 @@ func run(o options) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("%w\ndata, logs and history are in %s", err, dir)
+			err = fmt.Errorf("%w\nlogs, history and data (or file systems with it) are in %s",
+				err, dir)
 			return
 		}
 		err = os.RemoveAll(dir)
@@ -97,13 +105,14 @@ func run(o options) (err error) {
 			return err
 		}
 	}
-	c, err := newCluster(o.binary, dir, 3)
+	c, err := newCluster(o.binary, dir, 3, rand.New(rand.NewPCG(o.seed, 1<<32)))
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, c.unmountDisks(err)) }()
 	defer c.stop()
-	if o.watchers > 0 {
-		c.flags = crowdFlags
+	if err := surround(&o, c); err != nil {
+		return err
 	}
 	for _, m := range c.members {
 		if err := c.start(m); err != nil {
@@ -123,7 +132,29 @@ func run(o options) (err error) {
 	if err := errors.Join(err, saveHistory(dir, history)); err != nil {
 		return err
 	}
-	return conclude(ctx, &o, c, dir, history, watching)
+	return conclude(ctx, c, dir, history, watching)
+}
+
+// surround gives the members what faults need: a network between them, and small disks. A crowd
+// has neither.
+func surround(o *options, c *cluster) error {
+	if o.watchers > 0 {
+		c.flags = crowdFlags
+		return nil
+	}
+	c.mortal = o.etcd
+	if err := c.interpose(o.seed); err != nil {
+		return err
+	}
+	full := func(f fault) bool { return f.family() == filling && o.wants(f) }
+	if !slices.ContainsFunc(rotation[:], full) {
+		return nil
+	}
+	if err := c.mountDisks(); err != nil {
+		why := strings.Join(strings.Fields(err.Error()), " ")
+		fmt.Println("no full disks in this run, since nothing can be mounted:", why)
+	}
+	return nil
 }
 
 // build compiles the server into the run's directory.
@@ -155,34 +186,57 @@ func chaos(
 	if watching, err = startAudience(c, l.recorder); err != nil {
 		return nil, nil, err
 	}
-	random := rand.New(rand.NewPCG(o.seed, 1<<32))
-	leaders := 0
-	for i := range o.count() {
-		before := l.recorder.acknowledged.Load()
-		killed, text, err := c.round(ctx, rotation[i%len(rotation)], random)
+	rounds, t, leaders := plan(o, c), newTally(), 0
+	if len(rounds) == 0 {
+		return nil, watching, fmt.Errorf("no possible fault has %q in its name", o.only)
+	}
+	before := c.sense(ctx, l.recorder)
+	for i, f := range rounds {
+		acknowledged := l.recorder.acknowledged.Load()
+		killed, text, err := c.round(ctx, f)
 		if err != nil {
-			return nil, watching, fmt.Errorf("round %d: %w", i+1, err)
+			return nil, watching, fmt.Errorf("round %d, %v: %w", i+1, f, err)
 		}
 		if killed {
 			leaders++
 		}
-		now := l.recorder.acknowledged.Load()
-		fmt.Printf("round %2d of %d: %s; %d operations, %d lost answers\n",
-			i+1, o.count(), text, l.recorder.size(), l.recorder.unknown.Load())
-		if now == before {
+		now := c.sense(ctx, l.recorder)
+		felt := now.plus(before, -1)
+		before = now
+		t.add(f, felt)
+		fmt.Printf("round %2d of %d: %s; %d operations; %v\n", i+1, len(rounds), text,
+			l.recorder.size(), felt)
+		if l.recorder.acknowledged.Load() == acknowledged {
 			return nil, watching, fmt.Errorf("round %d: no write was acknowledged", i+1)
 		}
 	}
-	fmt.Printf("%d leaders killed\n", leaders)
-	if need := o.count() / 4; leaders < need {
-		return nil, watching, fmt.Errorf("%d leaders were killed, need %d", leaders, need)
+	fmt.Printf("%d leaders killed in %d rounds; %d lost answers; what was felt:\n", leaders,
+		len(rounds), l.recorder.unknown.Load())
+	t.print()
+	return nil, watching, enough(o, t, leaders, len(rounds), l.recorder.size())
+}
+
+// enough demands that a run was one: the load that its rounds need, and of a run with all faults
+// that leaders died and that every family was felt.
+func enough(o *options, t *tally, leaders, rounds, operations int) error {
+	if need := operationsPerRound * rounds; operations < need {
+		return fmt.Errorf("%d operations are too few to judge anything, need %d", operations, need)
 	}
-	return nil, watching, nil
+	if o.only != "" {
+		return nil
+	}
+	if need := max(rounds/5, 1); leaders < need {
+		return fmt.Errorf("%d leaders were killed, need %d", leaders, need)
+	}
+	if o.short {
+		return nil
+	}
+	return t.err()
 }
 
 // conclude reads what the store has kept and judges it all.
 func conclude(
-	ctx context.Context, o *options, c *cluster, dir string, history []linearizability.Operation,
+	ctx context.Context, c *cluster, dir string, history []linearizability.Operation,
 	watching *audience,
 ) error {
 	dump, err := takeDump(ctx, c.members[0].client)
@@ -190,10 +244,6 @@ func conclude(
 		return err
 	}
 	fmt.Printf("judging %d operations and %d revisions\n", len(history), len(dump))
-	if need := operationsPerRound * o.count(); len(history) < need {
-		return fmt.Errorf("%d operations are too few to judge anything, need %d",
-			len(history), need)
-	}
 	watches, err := watching.finish(ctx, int64(len(dump)))
 	if err != nil {
 		return err
