@@ -47,7 +47,9 @@ func newGuide(history []Operation) *guide {
 		}
 	}
 	slices.Sort(g.revisions)
-	slices.SortStableFunc(changes, func(a, b *Operation) int { return cmp.Compare(a.Order, b.Order) })
+	slices.SortStableFunc(changes, func(a, b *Operation) int {
+		return cmp.Compare(a.Order, b.Order)
+	})
 	for i, op := range changes {
 		g.ranks[op] = i
 	}
