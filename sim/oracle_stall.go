@@ -41,7 +41,7 @@ func (o *oracles) givesWay(m *member) {
 	}
 	for _, other := range w.members {
 		if other.life != up || other != m && other.disk.stalls[diskio.LaneLog] > 0 {
-			w.troubled = w.now
+			w.troubled = max(w.troubled, w.now)
 		}
 	}
 	patience := 20*w.plan.ElectionNanos() + second
