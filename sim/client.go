@@ -32,6 +32,8 @@ type client struct {
 
 // call is one request from its sending to its end, with all that the world knows of it.
 type call struct {
+	accepted raft.Index // what the member had applied when it took the request in
+
 	number  uint64
 	client  int
 	request request

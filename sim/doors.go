@@ -216,6 +216,7 @@ func (m *member) accept(c *call, from netsim.Endpoint) {
 		w.respond(m, o, &reply{code: code, member: m.index})
 		return
 	}
+	c.accepted = m.applied
 	w.counts.Requests++
 	o.token = kv.Token(w.counts.Requests)
 	m.waiting = append(m.waiting, o)

@@ -298,7 +298,6 @@ const (
 // lied: nobody but its peers can know, so the budget counts it as lost.
 func (l *ledger) remembers(m *member, s *kv.State) memory {
 	d, c, r := &l.members[m.index].durable, &l.members[m.index].covered, &s.Raft
-	l.members[m.index].found = s.Applied
 	if l.overruled(d, r) {
 		d.cut(r.Last)
 	}
@@ -347,7 +346,6 @@ func (l *ledger) crashed(m *member) {
 // reopened compares what a restart found with what it had to find.
 func (l *ledger) reopened(m *member, s *kv.State) {
 	d := &l.members[m.index].durable
-	l.members[m.index].found = s.Applied
 	r := &s.Raft
 	if r.Term < d.hard.Term || r.Term == d.hard.Term && d.hard.Vote != 0 && r.Vote != d.hard.Vote {
 		l.world.fail(OracleDurable,

@@ -127,7 +127,9 @@ func (m *member) start() {
 		m.refused(err)
 		return
 	}
-	if state := node.State(); m.damaged && w.oracle.ledger.remembers(m, &state) == forgets {
+	state := node.State()
+	w.oracle.ledger.members[m.index].found = state.Applied
+	if m.damaged && w.oracle.ledger.remembers(m, &state) == forgets {
 		w.counts.Refusals++
 		w.probes.forgets(node)
 		m.life, m.haltReason = gone, "the damaged end of its log looks like a torn write"

@@ -163,8 +163,10 @@ func (a *authOracle) void(t tokenFact, at raft.Index) bool {
 func (o *oracles) judgeAccess(m *member, k *call, a *kv.Answer, from, to raft.Index) {
 	w := o.world
 	leader := k.request.method == kv.MethodLeaseKeepAlive ||
-		k.request.method == kv.MethodLeaseTimeToLive || // checked here, answered there and later
-		k.request.method == kv.MethodMoveLeader // checked when asked, answered when it is over
+		k.request.method == kv.MethodLeaseTimeToLive // checked here, answered there and later
+	if k.request.method == kv.MethodMoveLeader {
+		from = min(from, k.accepted) // checked when asked, answered when it is over
+	}
 	if !w.plan.Auth.on() || a.Index != 0 || k.request.method == kv.MethodAuthenticate ||
 		leader && a.Code == kv.OK {
 		return

@@ -160,8 +160,8 @@ type When uint8
 const (
 	AtOnce     When = iota
 	OnElection      // until the next leader shows itself
-	OnChange        // until a leader sends a change of the membership
-	OnJoint         // until a leader sends one of several voters
+	OnChange        // until a change of the membership is in a log
+	OnJoint         // until one of several voters is
 )
 
 // String names the choice.

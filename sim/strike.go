@@ -14,7 +14,7 @@ type faultState struct {
 	injected, felt uint64
 	members        netsim.Set // those it hit, resolved when it began
 	active         activity
-	held           holding // it waits, or waited, for an election
+	held           holding // it waits, or waited, for what its When says
 	// before counts what like faults of the disk had done when it began.
 	before uint64
 	// image is the disk as it was then, and imageRun the process that used it.
@@ -336,9 +336,9 @@ func (m *member) spoil(i int, f *Fault, s *faultState) {
 		s.felt++
 		return
 	}
-	small := d.chance(300_000)
+	byFile := d.chance(300_000)
 	for range f.Amount {
-		if small {
+		if byFile {
 			within = m.disk.anyFile(&d)
 		}
 		if _, ok := m.disk.Strike(kind, within, d.rand.Uint64()); ok {

@@ -225,7 +225,7 @@ func enough(o *options, t *tally, leaders, rounds, operations int) error {
 	if o.only != "" {
 		return nil
 	}
-	if need := max(rounds/5, 1); leaders < need {
+	if need := max(rounds/4, 1); leaders < need {
 		return fmt.Errorf("%d leaders were killed, need %d", leaders, need)
 	}
 	if o.short {

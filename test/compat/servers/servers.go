@@ -217,8 +217,7 @@ func (s *Server) Start() error {
 func (s *Server) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	conn, err := grpc.NewClient("passthrough:///"+s.Address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := s.dial()
 	if err != nil {
 		return err
 	}
@@ -239,6 +238,11 @@ func (s *Server) WaitReady(ctx context.Context) error {
 			conn.ResetConnectBackoff()
 		}
 	}
+}
+
+func (s *Server) dial() (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+s.Address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 }
 
 // Died says how the process ended if nobody ended it, with the end of its log.

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 const (
@@ -21,8 +19,7 @@ const (
 func (s *Server) WaitVersion(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, versionLimit)
 	defer cancel()
-	conn, err := grpc.NewClient("passthrough:///"+s.Address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := s.dial()
 	if err != nil {
 		return err
 	}
