@@ -262,6 +262,9 @@ type State struct {
 	Ready bool
 }
 
+// Applied is the index up to which the state machine is, counting states that were installed.
+func (n *Node) Applied() raft.Index { return n.applied }
+
 // State returns the current state; it costs some microseconds.
 func (n *Node) State() State {
 	files, _ := n.store.Size()

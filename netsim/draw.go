@@ -12,7 +12,6 @@ const (
 	purposeHold
 	purposeHoldTime
 	purposeTail
-	purposeEcho
 	purposeAlter
 	purposeDelay // one for each copy, so it comes last
 )

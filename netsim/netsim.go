@@ -65,8 +65,8 @@ type Rule struct {
 	Cut          bool   // nothing passes
 	LossPPM      uint32
 	DuplicatePPM uint32
-	// EchoDelay is what a second copy is late by, beside what it is late anyway, less up to a 64th:
-	// so a conversation of many messages comes again, nearly in order.
+	// EchoDelay is how much later than the first copy the second one comes: a conversation of many
+	// messages comes again, in the order in which it was held.
 	EchoDelay int64
 	Delay     int64 // added to every message
 	HoldPPM   uint32
@@ -203,9 +203,10 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 			break
 		}
 		l.underway++
-		f.Delays[i] = extra + d.delay(q, i)
 		if i > 0 && echo > 0 {
-			f.Delays[i] += d.between(purposeEcho, echo-echo/64, echo)
+			f.Delays[i] = f.Delays[0] + echo
+		} else {
+			f.Delays[i] = extra + d.delay(q, i)
 		}
 	}
 	return f

@@ -44,6 +44,16 @@ func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
 	if d := newDie(p.Seed, entityEpisode, 2010); p.Founders > 2 && d.chance(100_000) {
 		all = append(all, straggler(p, &d)...)
 	}
+	if d := newDie(p.Seed, entityEpisode, 2011); p.Founders > 2 && d.chance(100_000) {
+		courses := []func(*Plan, *die) []Fault{overtaken, echo, glut, rump}
+		if p.Founders < 4 {
+			courses = courses[:3]
+		}
+		all = append(all, oneOf(&d, courses...)(p, &d)...)
+	}
+	if d := newDie(p.Seed, entityEpisode, 2012); p.Founders > 2 && d.chance(100_000) {
+		all = append(all, revenant(p, &d)...)
+	}
 	for i := range p.Reshapes {
 		d := newDie(p.Seed, entityEpisode, 3000+uint64(i))
 		switch {
@@ -154,13 +164,6 @@ func usurper(p *Plan, d *die) []Fault {
 	fall.At = cut.At + cut.For - d.spread(1, 100)*millisecond
 	fall.For = d.within(2, 6) * p.ElectionNanos()
 	course := []Fault{cut, burst, fall}
-	if d.chance(300_000) {
-		// What it reads of its log for the others comes when it has lost that.
-		stall := generateFault(p, d, FaultStall)
-		stall.Target, stall.When, stall.Amount = TargetLeader, AtOnce, stallLane(diskio.LaneBulk)
-		stall.At, stall.For = cut.At, cut.For+d.within(1, 4)*p.ElectionNanos()
-		course = append(course, stall)
-	}
 	if d.chance(500_000) {
 		dark := generateFault(p, d, FaultPower)
 		dark.Target, dark.Side, dark.When, dark.Ops = TargetSet, members, AtOnce, 1
@@ -201,6 +204,131 @@ func straggler(p *Plan, d *die) []Fault {
 		lead(order[2], 500*millisecond), deaf, mute, crash, burst(1800 * millisecond),
 		lead(order[1], back), lead(order[1], back+second),
 	}
+}
+
+// overtaken lets a member's log catch up with a state that is on its way to it: the member is cut
+// off until the leader's log no longer reaches back to it; what it has of the state waits behind a
+// checkpoint, for its disk stands still; and meanwhile leadership moves to a member whose log does.
+func overtaken(p *Plan, d *die) []Fault {
+	victim, members := unequalLogs(p, d)
+	p.Machines[victim].CheckpointCount = 4 // one is always under way
+	cut := Fault{
+		Kind: FaultPartition, Member: victim, Shape: netsim.Isolate, Concerned: members,
+		At: d.within(3*second, p.Chaos-25*second), For: d.within(2, 6) * second,
+	}
+	back := cut.At + cut.For
+	stall := Fault{
+		Kind: FaultStall, Member: victim, Amount: stallLane(diskio.LaneEngine),
+		At: cut.At - d.spread(1, 500)*millisecond,
+	}
+	stall.For = back + d.spread(500, 6000)*millisecond - stall.At
+	course := []Fault{stall, cut}
+	for range 3 {
+		course = append(course, Fault{Kind: FaultTransfer, Member: (victim + 1) % p.Founders,
+			At: back - second, When: OnState, Lag: d.within(50, 1500) * millisecond})
+	}
+	return course
+}
+
+// echo brings a member a state and then, when it has moved on, the same messages again.
+func echo(p *Plan, d *die) []Fault {
+	victim, members := unequalLogs(p, d)
+	p.Limits.ChunkBytes = 64 << 10
+	cut := Fault{
+		Kind: FaultPartition, Member: victim, Shape: netsim.Isolate, Concerned: members,
+		At: d.within(3*second, p.Chaos-25*second), For: d.within(2, 6) * second,
+	}
+	again := Fault{
+		Kind: FaultDuplicate, At: cut.At + cut.For - second, For: d.within(2, 6) * second,
+		Side: members, Concerned: netsim.Of(netsim.Endpoint(victim)), PPM: uint32(million),
+		Classes: 1<<raft.MsgSnapshotOffer | 1<<raft.MsgSnapshotChunk,
+		Amount:  d.spread(200, 8000) * millisecond,
+	}
+	return []Fault{cut, again}
+}
+
+// glut fills a member whose log stands still with more entries than it may hold in memory: each new
+// leader sends it as many as may be unacknowledged.
+func glut(p *Plan, d *die) []Fault {
+	p.Limits.InflightBytes, p.Limits.LogMemoryBytes = 1<<10, 1<<10
+	victim := int(d.below(int64(p.Founders)))
+	stall := Fault{
+		Kind: FaultStall, Member: victim, Amount: stallLane(diskio.LaneLog),
+		At: d.within(3*second, p.Chaos-15*second), For: d.within(5, 9) * second,
+	}
+	course := []Fault{stall}
+	gap := d.spread(200, 1000) * millisecond
+	for i := range int(stall.For / gap) {
+		course = append(course, Fault{Kind: FaultTransfer,
+			Member: (victim + 1 + i%2) % p.Founders, At: stall.At + int64(i)*gap})
+	}
+	return course
+}
+
+// rump cuts a leader off together with one follower that it can hardly keep up to date, so that it
+// reads for it what will be overwritten; and lets that come when it has been.
+func rump(p *Plan, d *die) []Fault {
+	order := make([]int, p.Founders)
+	d.rand.Perm(order)
+	leader := order[0]
+	p.Limits.LogMemoryBytes, p.Limits.InflightMessages = 1<<10, 1
+	p.Limits.InflightBytes, p.Limits.MessageBytes = 64<<10, int(d.spread(128, 1024))
+	split := Fault{
+		Kind: FaultPartition, Shape: netsim.Split,
+		Side:      netsim.Of(netsim.Endpoint(leader)) | netsim.Of(netsim.Endpoint(order[1])),
+		Concerned: netsim.Set(1)<<p.Members - 1,
+		At:        d.within(5*second, p.Chaos-20*second),
+		For:       d.within(2*p.ElectionNanos(), 4*p.ElectionNanos()),
+	}
+	burst := generateFault(p, d, FaultBurst)
+	burst.Target, burst.Member, burst.When = TargetMember, leader, AtOnce
+	burst.At, burst.Amount = split.At+d.below(100)*millisecond, d.within(20, 128)
+	stall := Fault{
+		Kind: FaultStall, Member: leader, Amount: stallLane(diskio.LaneBulk),
+		At: burst.At + d.spread(2, 200)*millisecond, For: split.For + 2*p.ElectionNanos(),
+	}
+	lead := Fault{Kind: FaultTransfer, Member: leader, At: split.At - 2*second}
+	again := lead
+	again.At += second
+	return []Fault{lead, again, burst, split, stall}
+}
+
+// unequalLogs gives all members short logs, except the one after the victim that it draws.
+func unequalLogs(p *Plan, d *die) (victim int, members netsim.Set) {
+	victim = int(d.below(int64(p.Founders)))
+	for i := range p.Machines {
+		p.Machines[i].CheckpointCount, p.Machines[i].CatchUpEntries = d.spread(4, 50), 1
+	}
+	p.Machines[(victim+1)%p.Founders].CatchUpEntries = 3000
+	return victim, netsim.Set(1)<<p.Members - 1
+}
+
+// revenant brings back what a leader replaced: a leader is cut off with a tail of its log that
+// nobody else has; its successor is cut off as soon as it is elected, with an entry that nobody
+// else has; the first one leads again and falls while it hands on its tail, in many small messages;
+// then the second one returns, whose log ends in a later term than that tail (Ongaro's thesis,
+// figure 3.7).
+func revenant(p *Plan, d *die) []Fault {
+	p.Limits.MessageBytes = int(d.spread(128, 1024))
+	p.Limits.InflightMessages = int(d.within(1, 3))
+	members := netsim.Set(1)<<p.Members - 1
+	election := p.ElectionNanos()
+	first := Fault{
+		Kind: FaultPartition, Target: TargetLeader, Shape: netsim.Isolate, Concerned: members,
+		At: d.within(3*second, p.Chaos-20*second), For: d.within(3*election, 5*election),
+	}
+	burst := generateFault(p, d, FaultBurst)
+	burst.Target, burst.When, burst.Amount = TargetLeader, AtOnce, d.within(10, 64)
+	burst.At = first.At + d.below(election/2)
+	next := Fault{
+		Kind: FaultPartition, Target: TargetLeader, Shape: netsim.Isolate, Concerned: members,
+		When: OnElection, At: first.At + millisecond, For: d.within(6*election, 10*election),
+	}
+	fall := generateFault(p, d, oneOf(d, FaultCrash, FaultCrash, FaultPower))
+	fall.Target, fall.When, fall.Lag = TargetLeader, OnElection, 0
+	fall.At, fall.For = first.At+first.For-election/2, d.within(10*election, 20*election)
+	fall.Classes, fall.Ops, fall.Moment = 1<<raft.MsgAppend, int(d.spread(2, 30)), Before
+	return []Fault{first, burst, next, fall}
 }
 
 // swizzle cuts members off one by one, at least half of them, and lets them back in another order:

@@ -43,6 +43,7 @@ type member struct {
 	// waiting are the calls that this process owes an answer, in the order of their arrival.
 	waiting []owed
 	applied raft.Index
+	reached raft.Index // the index that the node was at after its last turn
 	// before is applied at the beginning of the turn; learned is the index of the last state that
 	// the process was given whole, at its start or by a snapshot.
 	before, learned raft.Index
@@ -137,7 +138,7 @@ func (m *member) start() {
 	}
 	m.life, m.dying = up, false
 	m.driver = &kv.Driver{Node: node, Disk: &m.disk, Network: m, Edge: m}
-	m.applied = node.State().Applied
+	m.applied, m.reached = node.Applied(), node.Applied()
 	m.before, m.learned = m.applied, m.applied
 	w.counts.Starts++
 	w.oracle.started(m)

@@ -86,6 +86,12 @@ func (o *oracles) stepped(m *member) {
 		return
 	}
 	o.givesWay(m)
+	at := m.driver.Node.Applied()
+	if at < m.reached {
+		o.world.fail(OracleRaft, "member %d went back from index %d to %d", m.index, m.reached, at)
+		return
+	}
+	m.reached = at
 	applied := m.driver.Effects().Applied
 	if len(applied) == 0 {
 		return

@@ -27,6 +27,8 @@ func (o *oracles) sent(m *member, msg *raft.Message) {
 	switch msg.Type {
 	case raft.MsgSnapshotOffer:
 		o.world.counts.Offers++
+	case raft.MsgSnapshotChunk:
+		o.world.happened(OnState)
 	case raft.MsgAppend:
 		o.leads(m, msg.Term)
 		o.appends(m, msg)

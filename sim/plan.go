@@ -162,11 +162,12 @@ const (
 	OnElection      // until the next leader shows itself
 	OnChange        // until a change of the membership is in a log
 	OnJoint         // until one of several voters is
+	OnState         // until the content of a state sets out for a member
 )
 
 // String names the choice.
 func (w When) String() string {
-	return [...]string{"nothing", "an election", "a change", "a joint change"}[w]
+	return [...]string{"nothing", "an election", "a change", "a joint change", "a state"}[w]
 }
 
 // Moment says where in a disk operation a crash falls.

@@ -43,6 +43,16 @@ func (p probeTallies) add(hits []uint64) {
 	}
 }
 
+// unreached is how many probes no run has reached so far.
+func (p probeTallies) unreached() (n int) {
+	for _, each := range p {
+		if each.seeds == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // rarest lists the probes, never reached ones first.
 func (p probeTallies) rarest() probeTallies {
 	sorted := slices.Clone(p)

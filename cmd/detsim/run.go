@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -64,7 +66,9 @@ type outcome struct {
 
 func (o *runOptions) run() error {
 	tally := newTally(o.seeds)
-	for r := range hunt(o.from, o.seeds, o.jobs, o.keepGoing) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	for r := range hunt(o.from, o.seeds, o.jobs, o.keepGoing, interrupted) {
 		tally.add(r)
 		if o.json {
 			if err := printJSON(r); err != nil {
@@ -84,18 +88,24 @@ func (o *runOptions) run() error {
 		return errFound
 	}
 	if o.gated(tally.done) {
-		return tally.probes.judge(os.Stderr)
+		return errors.Join(tally.probes.judge(os.Stderr), tally.judgeFaults(os.Stderr))
 	}
 	return nil
 }
 
 // hunt runs seeds on several goroutines and returns their outcomes as they come. Unless it keeps
 // going it starts no further run after a failure, but those with lower seeds than the failed one
-// have all been started by then, so the lowest failing seed is always found.
-func hunt(from, seeds uint64, jobs int, keepGoing bool) <-chan outcome {
+// have all been started by then, so the lowest failing seed is always found. An interruption lets
+// the running ones end.
+func hunt(from, seeds uint64, jobs int, keepGoing bool, interrupted <-chan os.Signal,
+) <-chan outcome {
 	out := make(chan outcome)
 	var next, running atomic.Int64
-	var stop atomic.Bool
+	var failed, stop atomic.Bool
+	go func() {
+		<-interrupted
+		stop.Store(true)
+	}()
 	running.Store(int64(jobs))
 	for range jobs {
 		go func() {
@@ -104,7 +114,7 @@ func hunt(from, seeds uint64, jobs int, keepGoing bool) <-chan outcome {
 					close(out)
 				}
 			}()
-			for keepGoing || !stop.Load() {
+			for !stop.Load() && (keepGoing || !failed.Load()) {
 				n := uint64(next.Add(1) - 1)
 				if n >= seeds {
 					return
@@ -112,7 +122,7 @@ func hunt(from, seeds uint64, jobs int, keepGoing bool) <-chan outcome {
 				begin := time.Now()
 				r := sim.Run(from+n, sim.Options{})
 				if r.Failure != nil {
-					stop.Store(true)
+					failed.Store(true)
 				}
 				out <- outcome{Result: r, took: time.Since(begin)}
 			}

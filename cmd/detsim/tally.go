@@ -1,13 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/detcd/detcd/sim"
 )
+
+// errUnfelt says that a campaign has not felt every kind of fault; which ones has been printed.
+var errUnfelt = errors.New("a kind of fault was never felt")
 
 // tally sums up the runs of a hunt.
 type tally struct {
@@ -85,8 +90,21 @@ func (t *tally) progress() {
 	}
 	t.shown = time.Now()
 	perMinute, ratio := t.rate()
-	fmt.Fprintf(os.Stderr, "%d of %d seeds, %d failed, %d seeds/min, %dx real time\n", t.done,
-		t.seeds, t.failed, perMinute, ratio)
+	fmt.Fprintf(os.Stderr, "%d of %d seeds, %d failed, %d seeds/min, %dx real time, %d probes "+
+		"not reached yet\n", t.done, t.seeds, t.failed, perMinute, ratio, t.probes.unreached())
+}
+
+// judgeFaults names the kinds of fault that no run of a campaign has felt. It is an error that
+// there are any.
+func (t *tally) judgeFaults(out io.Writer) error {
+	var err error
+	for k, felt := range t.total.Felt {
+		if k > 0 && felt == 0 {
+			fmt.Fprintf(out, "FAIL fault never felt: %s\n", sim.FaultKind(k))
+			err = errUnfelt
+		}
+	}
+	return err
 }
 
 // report prints what all runs together did.
