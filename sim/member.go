@@ -43,6 +43,7 @@ type member struct {
 	// waiting are the calls that this process owes an answer, in the order of their arrival.
 	waiting []owed
 	applied raft.Index
+	sought  *call      // asks last for the addition of a member at this machine
 	reached raft.Index // the index that the node was at after its last turn
 	// before is applied at the beginning of the turn; learned is the index of the last state that
 	// the process was given whole, at its start or by a snapshot.

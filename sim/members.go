@@ -164,7 +164,7 @@ func (w *world) reshape(k int) {
 		w.schedule(event{at: w.now + 300*millisecond, kind: eventReshape, slot: uint32(k)})
 		return
 	}
-	request, ok := w.act(r)
+	request, seeks, ok := w.act(r)
 	if !ok {
 		return
 	}
@@ -180,14 +180,24 @@ func (w *world) reshape(k int) {
 	w.counts.Reshapes++
 	op.actAsRoot()
 	op.ask(request, via[r.Via%uint64(len(via))], op.script.Timeout)
+	if seeks != nil {
+		seeks.sought = op.pending
+	}
 }
 
-// act makes the request of a planned act.
-func (w *world) act(r *Reshape) (request, bool) {
+// free says whether a machine belongs to nobody, and cannot come to belong to anybody by what the
+// operator has asked so far.
+func (m *member) free() bool {
+	k := m.sought
+	return m.id == 0 && (k == nil || k.end == callAnswered && !k.code.Maybe())
+}
+
+// act makes the request of a planned act; seeks is the machine of a member that it adds.
+func (w *world) act(r *Reshape) (q request, seeks *member, ok bool) {
 	now := w.oracle.membership.now()
 	var free, learners, all []uint64
 	for _, m := range w.members {
-		if m.id == 0 {
+		if m.free() {
 			free = append(free, uint64(m.index))
 		}
 	}
@@ -200,38 +210,39 @@ func (w *world) act(r *Reshape) (request, bool) {
 	switch r.Kind {
 	case AddVoter, AddLearner:
 		if len(free) == 0 {
-			return request{}, false
+			return request{}, nil, false
 		}
-		url := machineURL(int(free[r.Pick%uint64(len(free))]))
-		return changeRequest(kv.MethodMemberAdd, &pb.MemberAddRequest{PeerURLs: []string{url},
-			IsLearner: r.Kind == AddLearner})
+		seeks = w.members[free[r.Pick%uint64(len(free))]]
+		return changeRequest(kv.MethodMemberAdd, &pb.MemberAddRequest{
+			PeerURLs: []string{machineURL(seeks.index)}, IsLearner: r.Kind == AddLearner,
+		}), seeks, true
 	case Promote:
 		if len(learners) == 0 {
-			return request{}, false
+			return request{}, nil, false
 		}
 		return changeRequest(kv.MethodMemberPromote,
-			&pb.MemberPromoteRequest{ID: learners[r.Pick%uint64(len(learners))]})
+			&pb.MemberPromoteRequest{ID: learners[r.Pick%uint64(len(learners))]}), nil, true
 	case RemoveAny, RemoveLeader:
 		id := all[r.Pick%uint64(len(all))]
 		if lead := w.oracle.leader(); r.Kind == RemoveLeader && lead >= 0 {
 			id = uint64(w.members[lead].id)
 		}
 		if len(now.voters()) == 1 && slices.Contains(now.voters(), raft.MemberID(id)) {
-			return request{}, false // nobody would be left
+			return request{}, nil, false // nobody would be left
 		}
-		return changeRequest(kv.MethodMemberRemove, &pb.MemberRemoveRequest{ID: id})
+		return changeRequest(kv.MethodMemberRemove, &pb.MemberRemoveRequest{ID: id}), nil, true
 	}
 	id := all[r.Pick%uint64(len(all))]
 	return changeRequest(kv.MethodMemberUpdate, &pb.MemberUpdateRequest{ID: id,
-		PeerURLs: []string{fmt.Sprintf("http://10.0.1.%d:2380", r.Pick%200)}})
+		PeerURLs: []string{fmt.Sprintf("http://10.0.1.%d:2380", r.Pick%200)}}), nil, true
 }
 
-func changeRequest(method kv.Method, m proto.Message) (request, bool) {
+func changeRequest(method kv.Method, m proto.Message) request {
 	raw, err := marshal(m)
 	if err != nil {
 		panic(fmt.Sprintf("sim: a request does not marshal: %v", err))
 	}
-	return request{method: method, raw: raw}, true
+	return request{method: method, raw: raw}
 }
 
 // isChange says whether a request changes the membership.

@@ -79,7 +79,7 @@ func (w *world) suspect(s *faultState) {
 	}
 	for i, m := range w.members {
 		if s.members.Has(netsim.Endpoint(i)) && m.id != 0 && op.pending == nil {
-			r, _ := changeRequest(kv.MethodAlarm, &pb.AlarmRequest{
+			r := changeRequest(kv.MethodAlarm, &pb.AlarmRequest{
 				Action: pb.AlarmRequest_ACTIVATE, MemberID: uint64(m.id),
 				Alarm: pb.AlarmType_CORRUPT})
 			op.actAsRoot()
@@ -91,9 +91,8 @@ func (w *world) suspect(s *faultState) {
 
 // disarmRequest asks for the end of an alarm.
 func disarmRequest(a kv.Alarm) request {
-	r, _ := changeRequest(kv.MethodAlarm, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE,
+	return changeRequest(kv.MethodAlarm, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE,
 		MemberID: uint64(a.Member), Alarm: pb.AlarmType(a.Kind)})
-	return r
 }
 
 // disarm lets the operator end the oldest alarm, as long as there is one.

@@ -22,7 +22,7 @@ import (
 var errFound = errors.New("a run failed")
 
 // garbagePercent suits runs, which leave a lot behind and keep little.
-const garbagePercent = 200
+const garbagePercent = 800
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -34,7 +34,8 @@ func main() {
 	}
 	root.AddCommand(runCommand(), replayCommand(), benchCommand(), mutantsCommand())
 	if err := root.Execute(); err != nil {
-		if !errors.Is(err, errFound) && !errors.Is(err, errUnreached) {
+		if !errors.Is(err, errFound) && !errors.Is(err, errUnreached) &&
+			!errors.Is(err, errUnfelt) {
 			fmt.Fprintln(os.Stderr, "detsim:", err)
 		}
 		os.Exit(1)
