@@ -15,17 +15,45 @@ var benchCases = [...]struct{ members, rate int }{{3, 0}, {3, 100}, {5, 0}, {5, 
 
 func benchCommand() *cobra.Command {
 	var seconds int64
+	var seeds uint64
+	var jobs int
 	c := &cobra.Command{
 		Use: "bench", Short: "Measure simulated against real time, one thread, every oracle on",
+		Long: "Measure simulated against real time, one thread, every oracle on;\n" +
+			"then how many default seeds an hour has room for.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return bench(seconds) },
+		RunE: func(*cobra.Command, []string) error {
+			if err := bench(seconds); err != nil {
+				return err
+			}
+			return benchSeeds(seeds, jobs)
+		},
 	}
 	c.Flags().Int64Var(&seconds, "virtual", 60, "virtual seconds for each case")
+	c.Flags().Uint64Var(&seeds, "seeds", 200, "default seeds to run")
+	c.Flags().IntVar(&jobs, "jobs", runtime.NumCPU(), "default seeds at the same time")
 	return c
 }
 
+// benchSeeds measures how fast clean seeds of the full swarm go by.
+func benchSeeds(seeds uint64, jobs int) error {
+	tally := newTally(seeds)
+	for r := range hunt(1, seeds, jobs, false, nil) {
+		tally.add(r)
+		if r.Failure != nil {
+			printFailure(r)
+			return errFound
+		}
+		tally.progress()
+	}
+	perMinute, _ := tally.rate()
+	fmt.Printf("%d default seeds, %d at a time: %d an hour; %s\n", seeds, jobs, perMinute*60,
+		tally.perSeed())
+	return nil
+}
+
 func bench(seconds int64) error {
-	runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	fmt.Println("members  ops/s   virtual      real   ratio  events/s  answered")
 	for _, b := range benchCases {
 		p := sim.BenchPlan(b.members, b.rate, seconds*int64(time.Second))

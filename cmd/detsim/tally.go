@@ -122,8 +122,7 @@ func (t *tally) report() {
 		fmt.Printf("  %s %d", sim.Verdict(v), n)
 	}
 	fmt.Println()
-	fmt.Printf("per seed (median): %ds virtual, %d calls, %d faults felt\n",
-		median(t.length)/int64(time.Second), median(t.calls), median(t.felt))
+	fmt.Println(t.perSeed())
 	c := &t.total
 	fmt.Printf("events %d, commits %d, answered %d, lost %d, elections %d\n", c.Events, c.Commits,
 		c.Answered, c.Lost, c.Elections)
@@ -141,6 +140,12 @@ func (t *tally) report() {
 	}
 	fmt.Println()
 	t.probes.report(os.Stdout)
+}
+
+// perSeed says what one run is like.
+func (t *tally) perSeed() string {
+	return fmt.Sprintf("per seed (median): %ds virtual, %d calls, %d faults felt",
+		median(t.length)/int64(time.Second), median(t.calls), median(t.felt))
 }
 
 func sortedOracles(m map[sim.Oracle]int) []sim.Oracle {
