@@ -174,7 +174,8 @@ func (y *yard) plant(m *mutant) (binary string, err error) {
 		return "", fmt.Errorf("the patch does not apply: %w", err)
 	}
 	binary = filepath.Join(y.binaries, m.id)
-	_, err = output(y.copy, "go", "build", "-buildvcs=false", "-pgo=off", "-o", binary, "./cmd/detsim")
+	_, err = output(y.copy, "go", "build", "-buildvcs=false", "-pgo=off", "-o", binary,
+		"./cmd/detsim")
 	return binary, err
 }
 
