@@ -25,6 +25,7 @@ type client struct {
 	die      die
 	member   int // the member it talks to at present
 	known    knowledge
+	act      uint64 // how often it has come to its turn; number counts its requests
 	number   int64
 	pending  *call // nil while it thinks
 	finished int
@@ -156,10 +157,17 @@ func (c *client) endpoint() netsim.Endpoint {
 	return netsim.Endpoint(c.world.plan.Members + c.index)
 }
 
-// issue draws the next request and sends it.
+// issue draws the next request and sends it. What it draws depends on the number of the act, not on
+// the acts before, so that leaving one out changes none of the others.
 func (c *client) issue() {
 	w := c.world
 	if c.pending != nil || w.heal.phase != chaos {
+		return
+	}
+	c.act++
+	c.die = newDie(w.plan.Seed, entityClient, uint64(c.index)<<32|c.act)
+	if !c.script.sends(c.act) {
+		c.think()
 		return
 	}
 	if c.die.chance(int64(c.script.RoamPPM)) {
@@ -350,12 +358,17 @@ func (c *client) finish(k *call, end callEnd) {
 		return
 	}
 	if waited && w.heal.phase == chaos && c.admin != asOperator {
-		think := c.script.Think/2 + int64(c.die.rand.Exp(uint64(c.script.Think/2)))
-		if c.die.chance(10_000) {
-			think += c.die.spread(100, 5000) * millisecond // a lull
-		}
-		w.schedule(event{at: w.now + think, kind: eventIssue, node: uint8(c.index)})
+		c.think()
 	}
+}
+
+// think lets some time pass before the next request.
+func (c *client) think() {
+	think := c.script.Think/2 + int64(c.die.rand.Exp(uint64(c.script.Think/2)))
+	if c.die.chance(10_000) {
+		think += c.die.spread(100, 5000) * millisecond // a lull
+	}
+	c.world.schedule(event{at: c.world.now + think, kind: eventIssue, node: uint8(c.index)})
 }
 
 // actAsRoot lets a client that has no login of its own show the administrator's token.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/detcd/detcd/kv"
@@ -84,6 +85,20 @@ type Script struct {
 	Timeout int64
 	Mix     Mix
 	Keys    int // size of the hot key space
+	// Sends, if not empty, are the acts that it goes through with, by their number from 1 on; it lets
+	// pass all others. Silent is a client that never begins.
+	Sends  []Span
+	Silent bool
+}
+
+// Span is the numbers from First to Last, both included.
+type Span struct{ First, Last uint64 }
+
+// sends says whether a client goes through with one of its acts.
+func (s *Script) sends(act uint64) bool {
+	return len(s.Sends) == 0 || slices.ContainsFunc(s.Sends, func(x Span) bool {
+		return x.First <= act && act <= x.Last
+	})
 }
 
 // Mix weighs the kinds of request of one client.
@@ -163,6 +178,7 @@ const (
 	OnChange        // until a change of the membership is in a log
 	OnJoint         // until one of several voters is
 	OnState         // until the content of a state sets out for a member
+	numWhens
 )
 
 // String names the choice.

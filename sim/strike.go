@@ -327,7 +327,7 @@ func (m *member) restart(e *event) {
 
 // spoil damages what the member has stored.
 func (m *member) spoil(i int, f *Fault, s *faultState) {
-	d := newDie(m.world.plan.Seed, entityCrash, uint64(i))
+	d := newDie(m.world.plan.Seed, entityCrash, uint64(f.ID))
 	within := oneOf(&d, "log/", "log/", "data/", "")
 	kind := oneOf(&d, simdisk.BitRot, simdisk.BitRot, simdisk.LatentSector, simdisk.ZeroedSector,
 		simdisk.Misdirected)

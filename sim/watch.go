@@ -29,6 +29,7 @@ type WatchScript struct {
 	// ends a subscription; a third as often it ends the stream.
 	Eager, Restless uint32
 	Keys            int
+	Silent          bool // it never begins
 }
 
 // watcher is one watching client.

@@ -111,11 +111,15 @@ func newWorld(plan *Plan, options *Options) *world {
 		w.schedule(event{at: int64(i) * 10 * microsecond, kind: eventRestart, node: uint8(i)})
 	}
 	for i, s := range plan.Scripts {
-		w.schedule(event{at: s.Start, kind: eventIssue, node: uint8(i)})
+		if !s.Silent {
+			w.schedule(event{at: s.Start, kind: eventIssue, node: uint8(i)})
+		}
 	}
 	for i := range plan.Watchers {
 		w.watchers = append(w.watchers, newWatcher(w, i, &plan.Watchers[i]))
-		w.schedule(event{at: plan.Watchers[i].Start, kind: eventWatchAct, node: uint8(i)})
+		if !plan.Watchers[i].Silent {
+			w.schedule(event{at: plan.Watchers[i].Start, kind: eventWatchAct, node: uint8(i)})
+		}
 	}
 	for i := range plan.Faults {
 		w.schedule(event{at: plan.Faults[i].At, kind: eventFault, slot: uint32(i)})
