@@ -85,8 +85,8 @@ type Script struct {
 	Timeout int64
 	Mix     Mix
 	Keys    int // size of the hot key space
-	// Sends, if not empty, are the acts that it goes through with, by their number from 1 on; it lets
-	// pass all others. Silent is a client that never begins.
+	// Sends, if not empty, are the acts that it goes through with, by their number from 1 on; it
+	// lets pass all others. Silent is a client that never begins.
 	Sends  []Span
 	Silent bool
 }

@@ -70,6 +70,8 @@ type Result struct {
 	Window      []TracedEvent
 	// Probes says how often each probe was reached, in the order of ProbeNames.
 	Probes []uint64
+	// Acts says how often each client of the plan came to its turn.
+	Acts []uint64
 }
 
 // Run generates a seed's plan and runs it.
@@ -93,8 +95,15 @@ func RunPlan(plan *Plan, options Options) Result {
 		Seed: plan.Seed, Failure: w.failure, Verdict: w.budget, Hash: w.trace.hash,
 		Counts:      w.counts,
 		Checkpoints: w.trace.checkpoints, Window: w.trace.window,
-		Probes: w.probes.total(),
+		Probes: w.probes.total(), Acts: w.acts(),
 	}
+}
+
+func (w *world) acts() (all []uint64) {
+	for i := range w.plan.Scripts {
+		all = append(all, w.clients[i].act)
+	}
+	return all
 }
 
 // tally completes the counts.

@@ -44,8 +44,8 @@ func quiet(p *Plan) Plan {
 	return q
 }
 
-// Signature is what a failure has in common with others of the same cause: the oracle, and its words
-// without the numbers, names and contents of this run.
+// Signature is what a failure has in common with others of the same cause: the oracle, and its
+// words without the numbers, names and contents of this run.
 func (f *Failure) Signature() string {
 	text := f.Message
 	switch f.Oracle {
@@ -144,6 +144,11 @@ func (s *Scenario) Text() string {
 			words(r, &Reshape{Kind: r.Kind}))
 	}
 	return b.String()
+}
+
+// Lines counts the lines of the text that are no comments.
+func (s *Scenario) Lines() int {
+	return strings.Count(s.Text(), "\n") - len(s.Comments)
 }
 
 // maxScenario bounds the text of a scenario, in bytes.

@@ -2,7 +2,8 @@
 // measures the simulator's speed and its power.
 //
 //	detsim run --seeds N --from S --jobs J [--json] [--probes]
-//	detsim replay SEED [--trace]
+//	detsim replay SEED|FILE [--trace]
+//	detsim shrink SEED|FILE [-o FILE]
 //	detsim bench
 //	detsim mutants [--only ID] [--starts S,S,S] [--seeds N] [--check]
 //
@@ -32,7 +33,8 @@ func main() {
 		Use: "detsim", Short: "Simulate clusters under faults", SilenceUsage: true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), replayCommand(), benchCommand(), mutantsCommand())
+	root.AddCommand(runCommand(), replayCommand(), shrinkCommand(), benchCommand(),
+		mutantsCommand())
 	if err := root.Execute(); err != nil {
 		if !errors.Is(err, errFound) && !errors.Is(err, errUnreached) &&
 			!errors.Is(err, errUnfelt) {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,30 +17,63 @@ import (
 func replayCommand() *cobra.Command {
 	var trace, plan, twice bool
 	c := &cobra.Command{
-		Use: "replay SEED", Short: "Run one seed and say everything about it",
-		Args: cobra.ExactArgs(1),
+		Use:   "replay SEED|COMMIT:CONFIGURATION:SEED|FILE",
+		Short: "Run one seed or scenario and say everything about it",
+		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			seed, err := strconv.ParseUint(args[0], 10, 64)
+			s, err := planOf(args[0])
 			if err != nil {
-				return fmt.Errorf("seed %q is no number", args[0])
+				return err
 			}
-			p := sim.Generate(seed)
 			if plan {
-				fmt.Print(p.String())
+				fmt.Print(s.Text())
 			}
 			if twice {
-				return diverge(&p)
+				return diverge(&s.Plan)
 			}
-			return replay(&p, trace)
+			return replay(s, trace)
 		},
 	}
 	c.Flags().BoolVar(&trace, "trace", false, "print every event")
-	c.Flags().BoolVar(&plan, "plan", false, "print the plan first")
+	c.Flags().BoolVar(&plan, "plan", false, "print the plan first, as a scenario")
 	c.Flags().BoolVar(&twice, "twice", false, "run twice and show where the runs differ")
 	return c
 }
 
-func replay(p *sim.Plan, trace bool) error {
+// planOf reads what to run: a seed, a seed pinned to the code and the configuration it failed with,
+// or the file of a scenario.
+func planOf(what string) (*sim.Scenario, error) {
+	parts := strings.Split(what, ":")
+	seed, err := strconv.ParseUint(parts[len(parts)-1], 10, 64)
+	if err == nil && (len(parts) == 1 || len(parts) == 3) {
+		if len(parts) == 3 {
+			warnOfChanges(parts[0], parts[1])
+		}
+		return &sim.Scenario{Plan: sim.Generate(seed)}, nil
+	}
+	text, readErr := os.ReadFile(what)
+	if errors.Is(readErr, os.ErrNotExist) {
+		return nil, fmt.Errorf("%q is no seed, no COMMIT:CONFIGURATION:SEED, and no file", what)
+	}
+	if readErr != nil {
+		return nil, readErr
+	}
+	return sim.ParseScenario(text)
+}
+
+// warnOfChanges says when the code or what seeds mean is not what it was where a run failed.
+func warnOfChanges(at, configuration string) {
+	if now := fmt.Sprintf("%016x", sim.ConfigHash()); now != configuration {
+		fmt.Fprintf(os.Stderr, "warning: this seed means another plan here (configuration %s, it "+
+			"failed with %s)\n", now, configuration)
+	}
+	if now := commit(); now != at {
+		fmt.Fprintf(os.Stderr, "warning: this is commit %s, it failed with %s\n", now, at)
+	}
+}
+
+func replay(s *sim.Scenario, trace bool) error {
+	p := &s.Plan
 	options := sim.Options{}
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
 	if trace {
@@ -55,8 +90,11 @@ func replay(p *sim.Plan, trace bool) error {
 	t := newTally(1)
 	t.add(r)
 	t.report()
+	if s.Expect != "" && (r.Failure == nil || r.Failure.Signature() != s.Expect) {
+		fmt.Printf("expected, and not seen: %s\n", s.Expect)
+	}
 	if r.Failure != nil {
-		printFailure(r)
+		fmt.Printf("FAIL %v\n", r.Failure)
 		return errFound
 	}
 	return nil

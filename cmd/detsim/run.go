@@ -145,8 +145,9 @@ func printJSON(r outcome) error {
 
 // printFailure prints what failed and the one line that repeats it.
 func printFailure(r outcome) {
-	fmt.Printf("FAIL seed %d: %v\n  detsim replay %d   (commit %s, configuration %016x)\n",
-		r.Seed, r.Failure, r.Seed, commit(), sim.ConfigHash())
+	pinned := fmt.Sprintf("%s:%016x:%d", commit(), sim.ConfigHash(), r.Seed)
+	fmt.Printf("FAIL seed %d: %v\n  detsim replay %s\n  detsim shrink %d\n", r.Seed, r.Failure,
+		pinned, r.Seed)
 }
 
 // commit names the code that runs, as far as the build knows it.

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/detcd/detcd/sim"
+)
+
+type shrinkOptions struct {
+	out    string
+	jobs   int
+	budget time.Duration
+}
+
+func shrinkCommand() *cobra.Command {
+	var o shrinkOptions
+	c := &cobra.Command{
+		Use:   "shrink SEED|FILE",
+		Short: "Reduce a failing run to the few lines that the failure needs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := planOf(args[0])
+			if err != nil {
+				return err
+			}
+			return o.shrink(&s.Plan)
+		},
+	}
+	c.Flags().StringVarP(&o.out, "output", "o", "", "file for the scenario (default: print it)")
+	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at the same time")
+	c.Flags().DurationVar(&o.budget, "budget", time.Minute,
+		"stop after this time with what there is by then")
+	return c
+}
+
+// shrink reduces a plan and writes the scenario that is left.
+func (o *shrinkOptions) shrink(p *sim.Plan) error {
+	begin := time.Now()
+	r := sim.RunPlan(p, sim.Options{})
+	if r.Failure == nil {
+		return fmt.Errorf("seed %d does not fail, so there is nothing to shrink", p.Seed)
+	}
+	f := &finder{want: r.Failure.Signature(), deadline: begin.Add(o.budget)}
+	fmt.Fprintf(os.Stderr, "keeping: %s\n", f.want)
+	s := sim.Shrinking{Plan: *p, Width: o.jobs, First: f.first, Say: func(stage string) {
+		fmt.Fprintf(os.Stderr, "%6.1f s, %d runs: %s\n", time.Since(begin).Seconds(), f.runs,
+			stage)
+	}}
+	s.Shrink(r.Failure, r.Acts)
+	small := sim.Scenario{Plan: s.Plan}
+	last := sim.RunPlan(&s.Plan, sim.Options{})
+	if last.Failure == nil || last.Failure.Signature() != f.want {
+		return errors.New("the shrunk scenario does not fail as it did: a run is not deterministic")
+	}
+	small.Story(last.Failure)
+	text := small.Text()
+	fmt.Fprintf(os.Stderr, "%d lines after %d runs in %.1f s\n", small.Lines(), f.runs,
+		time.Since(begin).Seconds())
+	if o.out == "" {
+		fmt.Print(text)
+		return nil
+	}
+	return os.WriteFile(o.out, []byte(text), 0o644)
+}
+
+// finder runs candidates until one fails as wanted.
+type finder struct {
+	want     string
+	deadline time.Time
+	runs     int
+}
+
+// first runs all candidates at the same time and returns the first one that fails as wanted.
+func (f *finder) first(candidates []sim.Plan) int {
+	if time.Now().After(f.deadline) {
+		return -1
+	}
+	f.runs += len(candidates)
+	same := make([]bool, len(candidates))
+	var group sync.WaitGroup
+	for i := range candidates {
+		group.Go(func() {
+			r := sim.RunPlan(&candidates[i], sim.Options{})
+			same[i] = r.Failure != nil && r.Failure.Signature() == f.want
+		})
+	}
+	group.Wait()
+	for i, ok := range same {
+		if ok {
+			return i
+		}
+	}
+	return -1
+}
