@@ -281,10 +281,10 @@ func (s *Shrinking) acts(acts []uint64) {
 		s.reduce(func(p *Plan) int { return len(numbersOf(p.Scripts[client].Sends)) },
 			func(p *Plan, lo, hi int) {
 				left := slices.Delete(numbersOf(p.Scripts[client].Sends), lo, hi)
-				if len(left) == 0 {
-					left = []uint64{1 << 60} // an act that never comes
-				}
 				p.Scripts[client].Sends = spansOf(left)
+				if len(left) == 0 {
+					p.Scripts[client] = quiet(p).Scripts[client]
+				}
 			})
 	}
 }
@@ -401,7 +401,11 @@ func (s *Shrinking) smaller(at fieldAt) {
 		x.name != "fault" {
 		return
 	}
-	for n := value(&s.Plan).Int(); n > 1 && to(n/2); n /= 2 {
+	least := int64(1)
+	if slices.Contains(durations, fieldName(x, at.field)) {
+		least = 2 * millisecond // shorter times tell nobody anything
+	}
+	for n := value(&s.Plan).Int(); n > least && to(n/2); n /= 2 {
 	}
 	for _, unit := range []int64{second, 100 * millisecond, 10 * millisecond, millisecond} {
 		n := value(&s.Plan).Int()
@@ -411,11 +415,15 @@ func (s *Shrinking) smaller(at fieldAt) {
 	}
 }
 
+func fieldName(x section, field int) string {
+	return reflect.ValueOf(x.have).Elem().Type().Field(field).Name
+}
+
 // Story says in a few words what a scenario is.
 func (s *Scenario) Story(f *Failure) {
 	s.Expect = f.Signature()
-	s.Comments = append(s.Comments, fmt.Sprintf("%s at %s, event %d:", f.Oracle,
-		durationText(f.At/microsecond*microsecond), f.Event), firstLine(f.Message))
+	s.Comments = append(s.Comments, fmt.Sprintf("%s at %d.%06ds, event %d:", f.Oracle,
+		f.At/second, f.At%second/microsecond, f.Event), firstLine(f.Message))
 }
 
 func firstLine(text string) string {
