@@ -17,7 +17,6 @@ import (
 	"net/http/pprof"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -139,8 +138,8 @@ func (s *Server) serveVars(w http.ResponseWriter, r *http.Request) {
 	if !allowGet(w, r) {
 		return
 	}
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+	limit, err := openFiles()
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -149,7 +148,7 @@ func (s *Server) serveVars(w http.ResponseWriter, r *http.Request) {
 		panic("server: " + err.Error())
 	}
 	vars := []string{
-		fmt.Sprintf("%q: %d", "file_descriptor_limit", limit.Cur),
+		fmt.Sprintf("%q: %d", "file_descriptor_limit", limit),
 		fmt.Sprintf("%q: %s", "raft.status", status),
 	}
 	expvar.Do(func(v expvar.KeyValue) {

@@ -81,9 +81,12 @@ func joined(pieces [][]byte) []byte {
 }
 
 // Password hashes or compares a password on a goroutine of its own. The node bounds how many there
-// are.
+// are; of these no more work at a time than half the processors, so that a flood of logins leaves
+// the rest to everybody else.
 func (l *loop) Password(j kv.PasswordJob) {
 	go func() {
+		l.hashing <- struct{}{}
+		defer func() { <-l.hashing }()
 		res := &kv.PasswordResult{ID: j.ID}
 		if len(j.Hash) == 0 {
 			hash, err := bcrypt.GenerateFromPassword(j.Password, l.bcryptCost)

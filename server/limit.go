@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"net"
-	"syscall"
 
 	"golang.org/x/net/netutil"
 )
@@ -15,11 +14,11 @@ const reservedFiles = 400
 
 // limitConnections bounds how many clients may be connected to each port. More wait to be accepted.
 func limitConnections(listeners []net.Listener) error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+	limit, err := openFiles()
+	if err != nil {
 		return fmt.Errorf("server: number of open files: %w", err)
 	}
-	share := (int64(min(limit.Cur, 1<<30)) - reservedFiles) / int64(max(len(listeners), 1))
+	share := (int64(min(limit, 1<<30)) - reservedFiles) / int64(max(len(listeners), 1))
 	for i, l := range listeners {
 		listeners[i] = netutil.LimitListener(l, int(max(share, 16)))
 	}

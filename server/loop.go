@@ -50,8 +50,9 @@ type loop struct {
 	// overdue is how long a call may be unanswered before the loop answers it.
 	overdue time.Duration
 	start   time.Time // origin of the monotonic clock
-	// bcryptCost is how much work hashing a password is.
+	// bcryptCost is how much work hashing a password is; hashing has room for those who do it.
 	bcryptCost int
+	hashing    chan struct{}
 
 	desk      desk
 	lastSweep time.Duration
@@ -86,6 +87,7 @@ func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration) *loo
 		},
 		overdue: requestTimeout + requestTimeout/2,
 		start:   time.Now(),
+		hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		ready:   make(chan struct{}),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),

@@ -161,7 +161,7 @@ func dieOf(sig os.Signal, lg *zap.Logger) int {
 	// Losing the last lines of the log does not stop the process from ending.
 	_ = lg.Sync()
 	signal.Reset(number)
-	if err := syscall.Kill(os.Getpid(), number); err != nil {
+	if err := raise(number); err != nil {
 		lg.Error("failed to raise the signal again", zap.Error(err))
 		return exitFailed
 	}

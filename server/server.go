@@ -6,6 +6,9 @@
 // peerlink.go), the operating system's disk behind diskio. This is the only part of the store that
 // knows goroutines, sockets, clocks and flags, and it decides nothing about data: whatever could be
 // wrong about a write or a read is decided in kv, where the simulator can see it.
+//
+// A program of one's own can have a member inside: DefaultConfig, Start, Ready, Client, Stop. See
+// the example.
 package server
 
 import (

@@ -52,3 +52,6 @@ func unlink(path string) error {
 		}
 	}
 }
+
+// syncNames makes the names in a directory durable.
+func syncNames(dir *os.File) error { return dir.Sync() }

@@ -217,7 +217,7 @@ func (d *Disk) syncDir(name string) error {
 		err = fmt.Errorf("sync directory %s: %w", name, syscall.ENOTDIR)
 	}
 	if err == nil {
-		err = dir.Sync()
+		err = syncNames(dir)
 	}
 	return errors.Join(err, dir.Close())
 }

@@ -5,6 +5,8 @@
 //	go run . -short     a small form that runs in about a minute
 //	go run . -rows 'expire together' -subjects detcd -rounds 5
 //	                    100,000 leases that end in one second, and the puts before and meanwhile
+//	go run . -rows 'flood of logins' -rounds 5
+//	                    10,000 idle connections, 1,000 readers that do not read, 32 logins at a time
 //
 // Every session starts a fresh cluster of real processes on 127.0.0.1 and ends it by process id.
 // Server CPU and bytes written come from the kernel's accounting of the processes, peak memory is
@@ -55,6 +57,7 @@ type options struct {
 	restartKeys       int
 	writtenPuts       int
 	leases            int
+	idle, slow        int
 	leaseMembers      []int
 	compactionTime    time.Duration
 	jsonFile, dir     string
@@ -103,6 +106,8 @@ func parseOptions(args []string) (*options, error) {
 	fs.IntVar(&o.restartKeys, "restart-keys", 300_000, "keys of the restarted store")
 	fs.IntVar(&o.writtenPuts, "written-puts", 300_000, "puts of the row that counts bytes")
 	fs.IntVar(&o.leases, "leases", 100_000, "leases that expire together")
+	fs.IntVar(&o.idle, "idle", 10_000, "idle connections of the row of abuse")
+	fs.IntVar(&o.slow, "slow", 1000, "readers that do not read")
 	fs.DurationVar(&o.compactionTime, "compaction-time", 10*time.Second,
 		"how long puts are measured from the start of a compaction")
 	fs.StringVar(&o.jsonFile, "json", "", "write the report to this file as JSON")
@@ -140,6 +145,8 @@ func (o *options) shorten(given map[string]bool, growth *string) {
 	set("restart-keys", func() { o.restartKeys = 20_000 })
 	set("written-puts", func() { o.writtenPuts = 20_000 })
 	set("leases", func() { o.leases = 2000 })
+	set("idle", func() { o.idle = 300 })
+	set("slow", func() { o.slow = 30 })
 	set("compaction-time", func() { o.compactionTime = time.Second })
 	set("growth", func() { *growth = "10000,50000" })
 }
@@ -216,6 +223,7 @@ func (b *bench) round(ctx context.Context, round int, order []subject) error {
 		{"leases", b.leases, b.opt.leaseMembers, []string{b.rowLeases()}},
 		{"growth", b.growth, []int{1}, []string{rowGrowth}},
 		{"fan-out", b.fanout, []int{1}, []string{rowFanout()}},
+		{"abuse", b.abuse, []int{1}, []string{b.rowAbuse()}},
 	}
 	for _, k := range kinds {
 		if !slices.ContainsFunc(k.names, b.wanted) {
