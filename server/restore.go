@@ -112,8 +112,13 @@ func (r *RestoreConfig) fill(b *bootstrap, dir string, file *backup.File) (err e
 	return writeIdentity(dir, settleIn(b.identity))
 }
 
+// records is where a store's records come from, in the order of their revisions.
+type records interface {
+	Read(visit func(r mvcc.Record) error) error
+}
+
 // writeStore writes the files of the engine and waits until they are durable.
-func writeStore(root string, f *kv.Founding, file *backup.File) (err error) {
+func writeStore(root string, f *kv.Founding, from records) (err error) {
 	done := make(chan diskio.Completion, diskio.NumLanes)
 	disk, err := osdisk.Open(root, osdisk.Options{}, func(c diskio.Completion) { done <- c })
 	if err != nil {
@@ -127,7 +132,7 @@ func writeStore(root string, f *kv.Founding, file *backup.File) (err error) {
 	if w.restore, err = kv.NewRestore(disk, f); err != nil {
 		return err
 	}
-	err = file.Read(func(r mvcc.Record) error {
+	err = from.Read(func(r mvcc.Record) error {
 		if err := w.restore.Add(r); err != nil {
 			return err
 		}
