@@ -26,8 +26,10 @@ func (n *Node) seclude() error {
 	if err != nil {
 		return fmt.Errorf("kv: %w", err)
 	}
-	n.proposals.next = used + 1
-	n.secluded = n.raft.Status().ConfigIndex
+	if used > 0 {
+		n.proposals.next = used + 1
+		n.secluded = n.raft.Status().ConfigIndex
+	}
 	return nil
 }
 

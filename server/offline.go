@@ -31,6 +31,7 @@ type offline struct {
 	token   kv.Token
 	answer  *kv.Answer
 	granted *kv.Read
+	hash    []byte // of the password in the request that waits
 	reason  string // why the node has stopped
 
 	mu       sync.Mutex
@@ -209,8 +210,11 @@ func (o *offline) Read(r kv.Read) { o.granted = &r }
 // Watch has no watchers.
 func (o *offline) Watch(*watch.Delivery) {}
 
-// Password is never asked for: what is replayed holds hashes.
-func (o *offline) Password(kv.PasswordJob) {}
+// Password answers with the hash that a replayed entry holds.
+func (o *offline) Password(j kv.PasswordJob) {
+	o.inputs = append(o.inputs, kv.Input{Kind: kv.InputPassword,
+		Password: &kv.PasswordResult{ID: j.ID, Hash: o.hash}})
+}
 
 // Note has no log to write to.
 func (o *offline) Note(kv.Note) {}

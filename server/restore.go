@@ -42,7 +42,8 @@ type RestoreConfig struct {
 	Hash                HashCheck
 	// Bump is added to the newest revision, and everything up to there counts as compacted, so
 	// that nobody who watched the lost history believes to have seen all. 0 is neither.
-	Bump uint64
+	Bump     uint64
+	Progress Progress
 }
 
 // Restore makes a data directory of a backup.
@@ -106,7 +107,7 @@ func (r *RestoreConfig) fill(b *bootstrap, dir string, file *backup.File) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if err := writeStore(root, &f, file); err != nil {
+	if err := writeStore(root, &f, metered{file, r.Progress}); err != nil {
 		return err
 	}
 	return writeIdentity(dir, settleIn(b.identity))
@@ -115,6 +116,21 @@ func (r *RestoreConfig) fill(b *bootstrap, dir string, file *backup.File) (err e
 // records is where a store's records come from, in the order of their revisions.
 type records interface {
 	Read(visit func(r mvcc.Record) error) error
+}
+
+// metered reports how much of a file's records has been read.
+type metered struct {
+	*backup.File
+	progress Progress
+}
+
+func (m metered) Read(visit func(r mvcc.Record) error) error {
+	done, total := int64(0), m.Bytes()
+	return m.File.Read(func(r mvcc.Record) error {
+		done += int64(len(r.KV))
+		m.progress.report(min(done, total), total)
+		return visit(r)
+	})
 }
 
 // writeStore writes the files of the engine and waits until they are durable.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,9 +10,7 @@ import (
 
 func dataDirFlag(cmd *cobra.Command) *string {
 	dir := cmd.Flags().String("data-dir", "", "Required. The data directory of a stopped member.")
-	if err := cmd.MarkFlagRequired("data-dir"); err != nil {
-		panic(err) // the flag is defined above
-	}
+	mustRequire(cmd, "data-dir")
 	return dir
 }
 
@@ -48,24 +45,6 @@ func defragCommand() *cobra.Command {
 			"gives back the space of what was compacted in small steps and never stops for it; "+
 			"`etcdctl defrag` hurries it.\n", *dir)
 		return err
-	}
-	return cmd
-}
-
-func migrateCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "migrate", Short: "Refused: detcd's files have no versions of etcd's storage",
-		Args: cobra.NoArgs,
-	}
-	dir := dataDirFlag(cmd)
-	cmd.Flags().String("target-version", "", "Required. Target etcd version")
-	cmd.Flags().Bool("force", false, "Ignored")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		if err := server.KnownDataDir(*dir); err != nil {
-			return err
-		}
-		return errors.New("a data directory of detcd has no storage version of etcd to migrate " +
-			"to: detcd reads all formats that its releases have written")
 	}
 	return cmd
 }
