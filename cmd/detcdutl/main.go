@@ -66,7 +66,7 @@ func rootCommand() *cobra.Command {
 		"set the output format (fields, json, simple, table)")
 	root.PersistentFlags().Duration("timeout", 10*time.Second,
 		"accepted for etcdutl's sake: a directory in use is refused at once")
-	root.AddCommand(snapshotCommand(), hashKVCommand(), checkCommand(), defragCommand(),
+	root.AddCommand(snapshotCommand(), hashKVCommand(), checkCommand(), walCommand(), defragCommand(),
 		migrateCommand(), versionCommand())
 	return root
 }
