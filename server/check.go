@@ -38,8 +38,8 @@ type Finding struct {
 
 // String is the finding as a paragraph.
 func (f *Finding) String() string {
-	return fmt.Sprintf("%s at offset %d: %s\n  held:        %s\n  consequence: %s\n  what to do:  %s",
-		f.File, f.Offset, f.Reason, f.Held, f.Consequence, f.Advice)
+	return fmt.Sprintf("%s at offset %d: %s\n  held:        %s\n  consequence: %s\n"+
+		"  what to do:  %s", f.File, f.Offset, f.Reason, f.Held, f.Consequence, f.Advice)
 }
 
 const (
@@ -193,7 +193,8 @@ func dataFinding(f *mvcc.Flaw) Finding {
 			f.First.Sub, f.Last.Main, f.Last.Sub)
 	}
 	if !f.Newest {
-		out.Consequence = "none: it belongs to the checkpoint before the newest, which nothing needs"
+		out.Consequence = "none: it belongs to the checkpoint before the newest, which nothing " +
+			"needs"
 		out.Advice = "watch the disk: it damages what is written to it"
 	}
 	return out

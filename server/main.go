@@ -159,8 +159,8 @@ func serveUntilSignal(cfg Config, lg *zap.Logger) int {
 	}
 }
 
-// untilSignal returns a context that a signal ends, and what ends the wait for one: that returns the
-// signal, nil if there was none.
+// untilSignal returns a context that a signal ends, and what ends the wait for one: that returns
+// the signal, nil if there was none.
 func untilSignal(signals <-chan os.Signal) (context.Context, func() os.Signal) {
 	ctx, cancel := context.WithCancel(context.Background())
 	over, got := make(chan struct{}), make(chan os.Signal, 1)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/kv"
-	"github.com/detcd/detcd/kv/watch"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/raft"
 )
@@ -167,7 +166,8 @@ func (o *offline) call(r kv.Request, response proto.Message) (kv.Code, error) {
 
 // backup grants the whole state to use, which reads it.
 func (o *offline) backup(use func(*kv.Backup) error) error {
-	if err := o.ask(kv.Request{Method: kv.MethodSnapshot, Identity: &kv.Identity{Own: true}}); err != nil {
+	own := &kv.Identity{Own: true}
+	if err := o.ask(kv.Request{Method: kv.MethodSnapshot, Identity: own}); err != nil {
 		return err
 	}
 	if o.granted == nil {
@@ -208,7 +208,7 @@ func (o *offline) Answer(a kv.Answer) {
 func (o *offline) Read(r kv.Read) { o.granted = &r }
 
 // Watch has no watchers.
-func (o *offline) Watch(*watch.Delivery) {}
+func (o *offline) Watch(*kv.WatchDelivery) {}
 
 // Password answers with the hash that a replayed entry holds.
 func (o *offline) Password(j kv.PasswordJob) {

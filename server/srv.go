@@ -1,8 +1,8 @@
 // Finding the other members of a new cluster in DNS: each SRV record of the service is a member's
 // peer address.
 //
-//	_etcd-server-ssl._tcp.example.org  SRV  0 0 2380 m1.example.org.     https://m1.example.org:2380
-//	_etcd-server._tcp.example.org      SRV  0 0 2380 m1.example.org.     http://m1.example.org:2380
+//	_etcd-server-ssl._tcp.example.org  SRV 0 0 2380 m1.example.org.  https://m1.example.org:2380
+//	_etcd-server._tcp.example.org      SRV 0 0 2380 m1.example.org.  http://m1.example.org:2380
 //
 // A record that leads to this member's own address is this member, under its name; the others have
 // numbers for names, which nobody but the configuration ever sees. A record whose name cannot be

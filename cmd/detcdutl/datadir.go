@@ -18,9 +18,9 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check", Short: "Checks every byte and every invariant of a stopped member",
 		Long: "Reads the whole data directory of a stopped member, verifies every checksum and " +
-			"the store's invariants,\nand says of every damaged record where it is, what it held, " +
-			"what follows, and what to do. Nothing is changed.\nThe exit status is 0 if the member " +
-			"would start.",
+			"the store's invariants,\nand says of every damaged record where it is, what it " +
+			"held, what follows, and what to do. Nothing is changed.\nThe exit status is 0 if " +
+			"the member would start.",
 		Args: cobra.NoArgs,
 	}
 	dir := dataDirFlag(cmd)

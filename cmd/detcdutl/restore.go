@@ -96,8 +96,8 @@ func migrateCommand() *cobra.Command {
 		Long: "Takes the data directory of an etcd that is stopped, its log included, or a " +
 			"snapshot of one, and makes the data\ndirectory of a member of a new cluster of it. " +
 			"Every key keeps its revisions, leases, users and roles are kept.\nWhat was taken is " +
-			"not changed. Every member of the new cluster has to be made of the same source: take " +
-			"the etcd\nmember that is furthest. The way back is `detcdutl snapshot save " +
+			"not changed. Every member of the new cluster has to be made of the same source: " +
+			"take the etcd\nmember that is furthest. The way back is `detcdutl snapshot save " +
 			"--data-dir`, and `etcdutl snapshot restore`.",
 		Args: cobra.NoArgs,
 	}
@@ -112,8 +112,8 @@ func migrateCommand() *cobra.Command {
 			if err := server.KnownDataDir(f.Dir); err != nil {
 				return err
 			}
-			return errors.New("a data directory of detcd has no storage version of etcd to migrate " +
-				"to: detcd reads all formats that its releases have written")
+			return errors.New("a data directory of detcd has no storage version of etcd to " +
+				"migrate to: detcd reads all formats that its releases have written")
 		}
 		if *from == "" {
 			return usageError{"--from is required: what to migrate"}

@@ -45,8 +45,8 @@ func dumpCommand() *cobra.Command {
 		Use:   "dump --data-dir {dir of a stopped member}",
 		Short: "Prints the entries of a member's log, a line of JSON each",
 		Long: "Prints term, index, time, proposer and request of every entry, as a message of " +
-			"etcd's API, in the order of the log.\nAn entry whose index comes again was replaced by " +
-			"the later one. Hashes of passwords and tokens are left out.",
+			"etcd's API, in the order of the log.\nAn entry whose index comes again was replaced " +
+			"by the later one. Hashes of passwords and tokens are left out.",
 		Args: cobra.NoArgs,
 	}
 	dir := dataDirFlag(cmd)
