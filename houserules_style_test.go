@@ -198,6 +198,7 @@ var directions = []struct {
 	{"kv/...", []string{"kv/...", "raft", "raft/wal", "mvcc", "mvcc/...", "diskio"}},
 	{"backup", []string{"kv", "raft", "mvcc"}},
 	{"backup/...", nil},
+	{"migration", nil},
 	{"netsim", []string{"kv", "raft", "diskio", "diskio/keyed"}},
 	{"linearizability", nil},
 	{"server", []string{"server/...", "backup", "backup/...", "kv", "raft", "raft/wal", "mvcc",

@@ -8,6 +8,7 @@
 //	detcdutl snapshot restore FILE --data-dir DIR [...]
 //	detcdutl hashkv FILE [--rev R]
 //	detcdutl check --data-dir DIR
+//	detcdutl migrate live --from ENDPOINTS --to ENDPOINTS [--cutover]
 //	detcdutl defrag --data-dir DIR
 //	detcdutl wal dump --data-dir DIR
 //	detcdutl migrate --from ETCD'S-DIR-OR-SNAPSHOT --data-dir DIR [...]

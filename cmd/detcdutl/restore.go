@@ -101,6 +101,7 @@ func migrateCommand() *cobra.Command {
 			"--data-dir`, and `etcdutl snapshot restore`.",
 		Args: cobra.NoArgs,
 	}
+	cmd.AddCommand(liveCommand())
 	fs := cmd.Flags()
 	f.define(fs)
 	from := fs.String("from", "", "The data directory of a stopped etcd, or a snapshot file")
