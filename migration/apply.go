@@ -3,27 +3,32 @@ package migration
 // Applying revisions. Many transactions are under way at once, or the target's disk would decide
 // how fast it follows; but each says itself where it belongs. It compares that the revision before
 // it is there, by a key that was put in it, and that it itself is not, by a key of its own. So one
-// that overtakes another does nothing and is sent again, and one that is repeated after an outcome
-// that nobody heard does nothing either.
+// that overtakes another does nothing, and one that is repeated after an outcome that nobody heard
+// does nothing either.
 //
 //	revision 42: put b, delete c
 //	if mod(a) == 41 and mod(b) < 42 then put b, delete c
 //
-// A revision that only deletes leaves no key to compare with, so the next one waits for it.
+// They leave in waves, in order, over one connection to the target's leader. It takes them in about
+// that order, and what comes behind one that was overtaken is sent again with the next wave. Waves
+// grow while they succeed. A revision that only deletes leaves no key to compare with, so a wave
+// ends with it.
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
-	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
-// window is how many transactions are under way at once.
+// window is how many transactions are under way at once at most.
 const window = 128
 
 // change is one revision of the source.
@@ -84,25 +89,122 @@ func (f *Follower) batch(changes []change) (n int) {
 	return n
 }
 
+// applyTogether sends the changes until all are there.
 func (f *Follower) applyTogether(ctx context.Context, changes []change) error {
-	errs := make([]error, len(changes))
-	var running sync.WaitGroup
 	for i := range changes {
-		c := &changes[i]
-		if want := f.done + 1 + int64(i); c.revision != want {
-			return fmt.Errorf("the source's watch goes on with revision %d, not %d", c.revision,
-				want)
+		if want := f.done + 1 + int64(i); changes[i].revision != want {
+			return fmt.Errorf("the source's watch goes on with revision %d, not %d",
+				changes[i].revision, want)
 		}
-		running.Go(func() { errs[i] = f.applyOne(ctx, c) })
 	}
-	running.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
+	for len(changes) > 0 {
+		n := min(max(f.wave, 1), len(changes))
+		done, err := f.send(ctx, changes[:n])
+		if done > 0 {
+			last := &changes[done-1]
+			f.done, f.lastPut = last.revision, last.lastPut()
+		}
+		if err != nil {
+			return err
+		}
+		f.wave = min(2*done+1, window)
+		changes = changes[done:]
 	}
-	last := &changes[len(changes)-1]
-	f.done, f.lastPut = last.revision, last.lastPut()
 	return nil
 }
+
+// send is one wave. It says how many of its changes, from the first on, are there.
+func (f *Follower) send(ctx context.Context, wave []change) (done int, err error) {
+	conn, err := f.leader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	// What is not answered when the wave has failed is nobody's any more.
+	ctx, cancel := context.WithTimeout(ctx, waveTimeout)
+	defer cancel()
+	streams := make([]grpc.ClientStream, len(wave))
+	for i := range wave {
+		streams[i], err = conn.NewStream(ctx, &grpc.StreamDesc{}, pb.KV_Txn_FullMethodName)
+		if err == nil {
+			err = streams[i].SendMsg(wave[i].transaction())
+		}
+		if err != nil && !errors.Is(err, io.EOF) { // the reason of an EOF is with the answer
+			return 0, f.lost(wave[i].revision, err)
+		}
+	}
+	for i := range wave {
+		there, err := f.outcome(streams[i], &wave[i])
+		switch {
+		case err != nil:
+			return done, err
+		case there && done == i:
+			done++
+		case !there && wave[i].after == "", !there && i == 0:
+			return done, foreignError{wave[i].revision, f.done + int64(done)}
+		}
+	}
+	return done, nil
+}
+
+// waveTimeout bounds a wave.
+const waveTimeout = 15 * time.Second
+
+// outcome waits for the answer to a change, and says whether it is there now.
+func (f *Follower) outcome(stream grpc.ClientStream, c *change) (there bool, err error) {
+	var r pb.TxnResponse
+	err = rpctypes.Error(stream.RecvMsg(&r))
+	switch {
+	case errors.Is(err, rpctypes.ErrTooManyOps), errors.Is(err, rpctypes.ErrRequestTooLarge),
+		err != nil && strings.Contains(err.Error(), "message larger than max"):
+		return false, limitError{c.revision, len(c.events), err}
+	case err != nil:
+		return false, f.lost(c.revision, err)
+	case r.Succeeded && r.Header.Revision != c.revision:
+		return false, foreignError{c.revision, r.Header.Revision}
+	}
+	return r.Succeeded || r.Header.Revision >= c.revision, nil
+}
+
+// lost gives up the connection to the leader: there may be another one.
+func (f *Follower) lost(revision int64, err error) error {
+	if f.conn != nil {
+		_ = f.conn.Close() // it is of no use any more
+		f.conn = nil
+	}
+	return fmt.Errorf("target: revision %d: %w", revision, err)
+}
+
+// leader connects to the target's leader, or to whoever answers if that is nobody's endpoint.
+func (f *Follower) leader(ctx context.Context) (*grpc.ClientConn, error) {
+	if f.conn != nil {
+		return f.conn, nil
+	}
+	found := ""
+	var failed error
+	for _, endpoint := range f.To.Endpoints() {
+		ask, cancel := context.WithTimeout(ctx, statusTimeout)
+		status, err := f.To.Status(ask, endpoint)
+		cancel()
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		if found == "" || status.Leader == status.Header.MemberId {
+			found = endpoint
+		}
+	}
+	if found == "" {
+		return nil, fmt.Errorf("target: %w", failed)
+	}
+	conn, err := f.To.Dial(found)
+	if err != nil {
+		return nil, fmt.Errorf("target: %s: %w", found, err)
+	}
+	f.conn = conn
+	return conn, nil
+}
+
+const statusTimeout = 3 * time.Second
 
 // foreignError says that the target is not what the follower has made.
 type foreignError struct{ revision, target int64 }
@@ -129,50 +231,31 @@ func isOwnMistake(err error) bool {
 	return errors.As(err, new(foreignError)) || errors.As(err, new(limitError))
 }
 
-// applyOne sends a revision until it is there.
-func (f *Follower) applyOne(ctx context.Context, c *change) error {
-	compares, ops := c.transaction()
-	for {
-		r, err := f.To.Txn(ctx).If(compares...).Then(ops...).Commit()
-		switch {
-		case errors.Is(err, rpctypes.ErrTooManyOps), errors.Is(err, rpctypes.ErrRequestTooLarge),
-			err != nil && strings.Contains(err.Error(), "message larger than max"):
-			return limitError{c.revision, len(c.events), err}
-		case err != nil:
-			return fmt.Errorf("target: revision %d: %w", c.revision, err)
-		case r.Succeeded && r.Header.Revision == c.revision, r.Header.Revision >= c.revision &&
-			!r.Succeeded:
-			return nil
-		case r.Succeeded, c.after == "":
-			return foreignError{c.revision, r.Header.Revision}
-		}
-		// One before it is still under way.
-		if err := pause(ctx, time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
-
 // transaction is what makes a revision in the target, and only there.
-func (c *change) transaction() (compares []clientv3.Cmp, ops []clientv3.Op) {
+func (c *change) transaction() *pb.TxnRequest {
+	t := &pb.TxnRequest{}
 	if c.after != "" {
-		compares = append(compares, clientv3.Compare(clientv3.ModRevision(c.after), "=",
-			c.revision-1))
+		t.Compare = append(t.Compare, modCompare(c.after, pb.Compare_EQUAL, c.revision-1))
 	}
 	first := c.events[0]
-	compares = append(compares, clientv3.Compare(clientv3.ModRevision(string(first.Kv.Key)), "<",
-		c.revision))
+	t.Compare = append(t.Compare, modCompare(string(first.Kv.Key), pb.Compare_LESS, c.revision))
 	if first.Type == clientv3.EventTypeDelete {
-		compares = append(compares, clientv3.Compare(clientv3.Version(string(first.Kv.Key)), ">",
-			0))
+		t.Compare = append(t.Compare, &pb.Compare{Key: first.Kv.Key, Target: pb.Compare_VERSION,
+			Result: pb.Compare_GREATER, TargetUnion: &pb.Compare_Version{Version: 0}})
 	}
 	for _, e := range c.events {
+		op := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{
+			Key: e.Kv.Key, Value: e.Kv.Value, Lease: e.Kv.Lease}}}
 		if e.Type == clientv3.EventTypeDelete {
-			ops = append(ops, clientv3.OpDelete(string(e.Kv.Key)))
-			continue
+			op = &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{
+				RequestDeleteRange: &pb.DeleteRangeRequest{Key: e.Kv.Key}}}
 		}
-		ops = append(ops, clientv3.OpPut(string(e.Kv.Key), string(e.Kv.Value),
-			clientv3.WithLease(clientv3.LeaseID(e.Kv.Lease))))
+		t.Success = append(t.Success, op)
 	}
-	return compares, ops
+	return t
+}
+
+func modCompare(key string, result pb.Compare_CompareResult, revision int64) *pb.Compare {
+	return &pb.Compare{Key: []byte(key), Target: pb.Compare_MOD, Result: result,
+		TargetUnion: &pb.Compare_ModRevision{ModRevision: revision}}
 }

@@ -28,7 +28,7 @@ type Result struct {
 }
 
 // nearly is how many revisions the target may lack when the source is frozen.
-const nearly = 200
+const nearly = 20
 
 // Cutover follows until the target is near, compares all data, freezes the source and follows to its
 // end. A comparison reads both stores, so it comes before the freeze; what comes after it is few

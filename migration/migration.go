@@ -30,6 +30,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // Store is a cluster as a client sees it.
@@ -49,6 +50,8 @@ type Follower struct {
 	done int64
 	// lastPut is a key that revision done has put, empty if it only deleted.
 	lastPut string
+	wave    int              // how many transactions leave together
+	conn    *grpc.ClientConn // to the target's leader; nil if there is none
 	// heard is the newest revision that the source's watch has told of.
 	heard int64
 }
