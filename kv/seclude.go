@@ -17,9 +17,9 @@ import (
 )
 
 // seclude appends the changes that leave this member alone. They take effect as they are applied,
-// after everything that the log held before them.
+// after everything that the log held before them, which may be this member's own addition.
 func (n *Node) seclude() error {
-	if n.applied == 0 || n.state.member(n.cfg.Member) == nil {
+	if n.applied == 0 {
 		return n.nothingToSeclude()
 	}
 	used, err := n.raft.Seclude()

@@ -104,3 +104,24 @@ func TestSeclusionTwiceIsOnce(t *testing.T) {
 	require.Equal(t, []raft.MemberID{3}, after.Config.Voters)
 	require.Len(t, w.list(2), 1)
 }
+
+// A member that joined, and has its first state as a snapshot, survives like any other.
+func TestAMemberThatJoinedCanBeTheSurvivor(t *testing.T) {
+	w := newWorld(t, 2, nil)
+	w.healthy()
+	for i := range 20 {
+		w.put(0, fmt.Sprint("k", i), "v")
+	}
+	added, code := w.add(0, "http://127.0.0.1:9000", false)
+	require.Equal(t, OK, code)
+	w.join(added.Member.ID)
+	w.healthy()
+	w.put(2, "last", "v")
+	for i := range 3 {
+		w.stop(i)
+	}
+	w.forced(2)
+	require.Len(t, w.list(2), 1)
+	require.Len(t, w.get(2, "last").Kvs, 1)
+	w.put(2, "alone", "v")
+}

@@ -53,7 +53,8 @@ func execute(t *testing.T, guide string) {
 	require.NotEmpty(t, steps)
 	for i, s := range steps {
 		first, _, _ := strings.Cut(s[1], "\n")
-		fmt.Fprintf(&script, "echo %q\n%s", fmt.Sprintf("== step %d: %s", i+1, first), s[1])
+		first = strings.ReplaceAll(first, "'", "")
+		fmt.Fprintf(&script, "echo $SECONDS s '== step %d: %s'\n%s", i+1, first, s[1])
 	}
 	script.WriteString("echo '== all steps are done'\n")
 	work := t.TempDir()
