@@ -210,8 +210,8 @@ const statusTimeout = 3 * time.Second
 type foreignError struct{ revision, target int64 }
 
 func (e foreignError) Error() string {
-	return fmt.Sprintf("revision %d cannot be made: the target is at revision %d, and differs from "+
-		"the source: begin with a newer snapshot", e.revision, e.target)
+	return fmt.Sprintf("revision %d cannot be made: the target is at revision %d, and differs "+
+		"from the source: begin with a newer snapshot", e.revision, e.target)
 }
 
 // limitError says that a revision is larger than the target allows.
@@ -222,8 +222,8 @@ type limitError struct {
 }
 
 func (e limitError) Error() string {
-	return fmt.Sprintf("revision %d has %d changes, which the target refuses: start it with a larger "+
-		"--max-txn-ops and --max-request-bytes: %v", e.revision, e.changes, e.err)
+	return fmt.Sprintf("revision %d has %d changes, which the target refuses: start it with a "+
+		"larger --max-txn-ops and --max-request-bytes: %v", e.revision, e.changes, e.err)
 }
 
 // isOwnMistake says whether trying again changes nothing.

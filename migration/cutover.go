@@ -30,10 +30,11 @@ type Result struct {
 // nearly is how many revisions the target may lack when the source is frozen.
 const nearly = 20
 
-// Cutover follows until the target is near, compares all data, freezes the source and follows to its
-// end. A comparison reads both stores, so it comes before the freeze; what comes after it is few
-// revisions, each of which says itself where it belongs. When anything fails the source takes writes again, and nothing has changed for anybody; when it
-// succeeds the source stays frozen, and clients may write to the target.
+// Cutover follows until the target is near, compares all data, freezes the source and follows to
+// its end. A comparison reads both stores, so it comes before the freeze; what comes after it is
+// few revisions, each of which says itself where it belongs. When anything fails the source takes
+// writes again, and nothing has changed for anybody; when it succeeds the source stays frozen, and
+// clients may write to the target.
 func (f *Follower) Cutover(ctx context.Context) (Result, error) {
 	if err := f.sameUsers(ctx); err != nil {
 		return Result{}, err
@@ -196,8 +197,8 @@ func (f *Follower) compareKeys(ctx context.Context, r *Result) error {
 	for key := everything; ; {
 		var pages [2]*clientv3.GetResponse
 		for i, s := range []*Store{&f.From, &f.To} {
-			got, err := s.Get(ctx, key, clientv3.WithRange(everything), clientv3.WithLimit(pageKeys),
-				clientv3.WithRev(r.Compared))
+			got, err := s.Get(ctx, key, clientv3.WithRange(everything),
+				clientv3.WithLimit(pageKeys), clientv3.WithRev(r.Compared))
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.Name, err)
 			}
@@ -208,7 +209,8 @@ func (f *Follower) compareKeys(ctx context.Context, r *Result) error {
 		}
 		for i, pair := range pages[0].Kvs {
 			if !proto.Equal(pair, pages[1].Kvs[i]) {
-				return fmt.Errorf("the stores differ at revision %d in key %q", r.Compared, pair.Key)
+				return fmt.Errorf("the stores differ at revision %d in key %q", r.Compared,
+					pair.Key)
 			}
 		}
 		if !pages[0].More {

@@ -57,8 +57,8 @@ type Follower struct {
 }
 
 // errBehind says that the source does not have what the target lacks.
-var errBehind = errors.New("the source has compacted revisions that the target lacks: begin with a " +
-	"newer snapshot")
+var errBehind = errors.New("the source has compacted revisions that the target lacks: begin with " +
+	"a newer snapshot")
 
 // everything is the range of all keys.
 const everything = "\x00"
