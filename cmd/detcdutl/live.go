@@ -63,7 +63,8 @@ func liveCommand() *cobra.Command {
 		Short: "Follows a running etcd or detcd with another one, until clients move over",
 		Long: "Applies every revision of the source to the target, which has to begin as a " +
 			"restored snapshot of it, as the same revision\nof the target. With --cutover it " +
-			"then freezes the source, brings the target to its last revision, and\n" +
+			"then compares all data, freezes the source, brings the target to its last revision, " +
+			"and\n" +
 			"prints how long writes were refused: clients go on at the target. A cutover that " +
 			"fails lets the source go on.\nSee docs/migration.md.",
 		Args: cobra.NoArgs,
