@@ -14,8 +14,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/mvcc"
@@ -76,7 +78,10 @@ func Open(path string) (*File, error) {
 	if err := sound(path); err != nil {
 		return nil, fmt.Errorf("backup: %s: %w", path, err)
 	}
-	db, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true})
+	db, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true, Timeout: lockPatience})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("backup: %s is in use: stop the process that has it open", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("backup: open %s: %w", path, err)
 	}
@@ -93,6 +98,12 @@ func Open(path string) (*File, error) {
 	}
 	return f, nil
 }
+
+// lockPatience is how long another process may hold the file.
+const lockPatience = time.Second
+
+// Bytes is the length of the database.
+func (f *File) Bytes() int64 { return f.tx.Size() }
 
 // Close gives the file back.
 func (f *File) Close() error { return errors.Join(f.tx.Rollback(), f.db.Close()) }
@@ -181,6 +192,25 @@ func (f *File) Read(visit func(r mvcc.Record) error) error {
 			return nil // etcd's restore raises the newest revision with a row that says nothing
 		}
 		return visit(r)
+	})
+}
+
+// Verify reads every record and demands of each what a store writes: a KeyValue under its own
+// revision, and none without a key.
+func (f *File) Verify() error {
+	return f.Read(func(r mvcc.Record) error {
+		kv, err := mvcc.ParseKeyValue(r.KV)
+		switch {
+		case err != nil:
+		case len(kv.Key) == 0:
+			err = errors.New("it has no key")
+		case r.Kind == mvcc.PutRecord && kv.Mod != r.Rev.Main:
+			err = fmt.Errorf("it says that it is of revision %d", kv.Mod)
+		}
+		if err != nil {
+			return fmt.Errorf("backup: record of revision %d.%d: %w", r.Rev.Main, r.Rev.Sub, err)
+		}
+		return nil
 	})
 }
 

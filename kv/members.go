@@ -40,6 +40,7 @@ func (n *Node) applyConfig(e *raft.Entry, token Token) {
 	if n.state.config, err = n.state.config.Apply(change); err != nil {
 		panic(fmt.Sprintf("kv: entry %d was committed, but %v", e.Index, err))
 	}
+	n.checkSeclusion(e.Index)
 	n.decide(n.state.roster())
 	n.answerChange(e, &change.Changes[0], token)
 	n.proposals.dirty = n.proposals.unanswered > 0 // the next change may go

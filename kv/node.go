@@ -64,13 +64,14 @@ type Config struct {
 	TokenNanos int64
 }
 
-// StartMode says what a start with an empty disk does.
+// StartMode says what a start is for. The first two matter with an empty disk only.
 type StartMode uint8
 
 // The choices.
 const (
-	Found StartMode = iota // make Members the cluster, together with all of them
-	Join                   // wait for the state of the cluster that this member was added to
+	Found   StartMode = iota // make Members the cluster, together with all of them
+	Join                     // wait for the state of the cluster that this member was added to
+	Seclude                  // make this member the only one of its cluster: see seclude.go
 )
 
 // Limits bounds what a node holds. DefaultLimits are production's; the simulator draws tiny ones.
@@ -194,7 +195,8 @@ type Node struct {
 	leases      leases
 	contacts    contacts
 	auto        autoCompact
-	expelled    int64 // mono; when this member learned that it was removed, 0 if it was not
+	expelled    int64      // mono; when this member learned that it was removed, 0 if it was not
+	secluded    raft.Index // the entry that leaves this member alone, 0: this start asked for none
 	views       views
 	watching    watching
 	tokens      tokens

@@ -74,6 +74,8 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	case !loaded.Empty && rec.Empty && loaded.Checkpoint.Applied > uint64(bootstrapIndex):
 		return nil, fmt.Errorf("kv: member %s has data but no log: directory %q is missing or "+
 			"was emptied, and with it this member's votes", cfg.Member, logDir)
+	case loaded.Empty && cfg.Start == Seclude:
+		return nil, n.nothingToSeclude()
 	case loaded.Empty && cfg.Start == Join:
 		n.await()
 		return n, nil
@@ -90,6 +92,9 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 		return nil, err
 	}
 	n.ignored = loaded.Ignored
+	if cfg.Start == Seclude {
+		return n, n.seclude()
+	}
 	return n, nil
 }
 

@@ -228,11 +228,12 @@ func (n *Node) route(r *Request) {
 }
 
 // servedByLearner says whether a member that does not vote answers a request. It may ask itself
-// whether the cluster answers; its clients may not.
+// whether the cluster answers, and what its data hashes to; its clients may not.
 func servedByLearner(r *Request) bool {
 	var req rangeRequest
 	own := r.Identity != nil && r.Identity.Own
 	return r.Method == MethodStatus || r.Method == MethodSnapshot ||
+		r.Method == MethodHashKV && own ||
 		r.Method == MethodRange && parseRange(r.Raw, &req) == nil && (req.serializable || own)
 }
 

@@ -100,7 +100,7 @@ func checkAdvertised(c *Config, own types.URLs) error {
 	listed := own.StringSlice()
 	slices.Sort(told)
 	slices.Sort(listed)
-	if slices.Equal(told, listed) || sameResolved(told, listed) {
+	if slices.Equal(told, listed) || sameResolved(c.resolver(), told, listed) {
 		return nil
 	}
 	missing := func(from, in []string) string {
@@ -120,25 +120,25 @@ func checkAdvertised(c *Config, own types.URLs) error {
 		missing(told, listed), strings.Join(listed, ","))
 }
 
-func sameResolved(a, b []string) bool {
+func sameResolved(r *net.Resolver, a, b []string) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
-	ra, rb := resolveAll(ctx, a), resolveAll(ctx, b)
+	ra, rb := resolveAll(ctx, r, a), resolveAll(ctx, r, b)
 	return ra != nil && slices.Equal(ra, rb)
 }
 
 // resolveAll replaces host names by their first address, sorted; nil when one is unknown.
-func resolveAll(ctx context.Context, urls []string) []string {
+func resolveAll(ctx context.Context, r *net.Resolver, urls []string) []string {
 	out := make([]string, 0, len(urls))
 	for _, raw := range urls {
 		u, err := url.Parse(raw)
 		if err != nil {
 			return nil
 		}
-		addrs, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
+		addrs, err := r.LookupHost(ctx, u.Hostname())
 		if err != nil {
 			return nil
 		}

@@ -101,6 +101,8 @@ type Config struct {
 
 	FeatureGates map[string]bool // those that were named
 
+	Operations
+
 	AuthToken    string // what clients show: see authtoken.go
 	AuthTokenTTL uint   // seconds that a simple token may go unused
 	BcryptCost   uint
@@ -150,6 +152,7 @@ func DefaultConfig() Config {
 		EnableGRPCGateway:      true,
 		CORS:                   []string{anyone},
 		HostWhitelist:          []string{anyone},
+		Operations:             defaultOperations(),
 	}
 }
 

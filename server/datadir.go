@@ -55,9 +55,8 @@ func refuseEtcd(dir string) error {
 		_, err := os.Lstat(path)
 		if err == nil {
 			return fmt.Errorf("%s is a data directory of etcd itself (it holds %s): detcd does "+
-				"not read it in place; stop etcd, and `detcdutl snapshot restore` makes a data "+
-				"directory of %s with --skip-hash-check", dir, path, filepath.Join(dir, memberDir,
-				"snap", "db"))
+				"not read it in place; stop etcd, and `detcdutl migrate --from %s` makes a data "+
+				"directory of detcd of it", dir, path, dir)
 		}
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return err

@@ -44,8 +44,8 @@ func TestForeignDataDirectoriesAreRefusedUntouched(t *testing.T) {
 		content string
 		want    string
 	}{
-		{"member/snap/db", "bolt", "detcdutl snapshot restore"},
-		{"member/wal/0000000000000000-0000000000000000.wal", "etcd", "detcdutl snapshot restore"},
+		{"member/snap/db", "bolt", "detcdutl migrate --from"},
+		{"member/wal/0000000000000000-0000000000000000.wal", "etcd", "detcdutl migrate --from"},
 		{"member/identity", string(newer), "format version 3"},
 		{"member/identity", string(damaged), "is damaged"},
 		{"member/identity", "something", "not an identity file"},

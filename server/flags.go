@@ -77,6 +77,7 @@ func ParseFlags(args, environ []string) (*Flags, error) {
 	if f.set.Changed("listen-client-urls") && !f.set.Changed("advertise-client-urls") {
 		c.AdvertiseClientURLs = nil
 	}
+	f.settleDiscovery()
 	if c.Name != DefaultName && c.InitialCluster == DefaultInitialCluster {
 		c.InitialCluster = c.initialClusterFromName()
 	}
@@ -123,6 +124,7 @@ func (f *Flags) define() *bool {
 		"switches of optional behaviour: name=true,name=false,...")
 	f.defineLimits(fs)
 	f.defineMaintenance(fs)
+	f.defineOperations(fs)
 	defineUnsupported(fs)
 	return fs.Bool("version", false, "print the version and exit")
 }

@@ -95,7 +95,14 @@ func refusals() []struct {
 		{[]string{"--log-outputs=default,stdout"}, 1,
 			`multi logoutput for \"default\" is not supported yet`},
 		{[]string{"--feature-gates=Flying=true"}, 2, "unrecognized feature gate: Flying"},
-		{[]string{"--feature-gates=CompactHashCheck=true"}, 2, "CompactHashCheck=true is not supported"},
+		{[]string{"--feature-gates=AllAlpha=true"}, 2, "AllAlpha=true is not supported"},
+		{[]string{"--compact-hash-check-time=0s"}, 1,
+			"--compact-hash-check-time must be >0 (set to 0s)"},
+		{[]string{"--discovery-token=t"}, 1,
+			"both --discovery-token and --discovery-endpoints must be set"},
+		{[]string{"--discovery-srv=x.org", "--initial-cluster=default=http://localhost:2380"}, 1,
+			"multiple discovery or bootstrap flags are set. Choose one of"},
+		{[]string{"--discovery-fallback=proxy"}, 1, "v2 proxy is deprecated"},
 		{[]string{"--feature-gates=LeaseCheckpoint"}, 2, "missing bool value for LeaseCheckpoint"},
 		{[]string{"--feature-gates=InitialCorruptCheck=true,LeaseCheckpointPersist=true"}, 1,
 			"enabling feature gate LeaseCheckpointPersist requires enabling feature gate " +
@@ -138,7 +145,7 @@ func TestDefaultValuesOfUnsupportedFlagsAreAccepted(t *testing.T) {
 	}
 	_, err := ParseFlags(args, nil)
 	require.NoError(t, err)
-	_, err = ParseFlags([]string{"--compact-hash-check-time=60s", "--pre-vote"}, nil)
+	_, err = ParseFlags([]string{"--downgrade-check-time=5000ms", "--pre-vote"}, nil)
 	require.NoError(t, err)
 }
 

@@ -23,6 +23,8 @@ type gate struct {
 const (
 	gateLeaseCheckpoint        = "LeaseCheckpoint"
 	gateLeaseCheckpointPersist = "LeaseCheckpointPersist"
+	gateInitialCorruptCheck    = "InitialCorruptCheck"
+	gateCompactHashCheck       = "CompactHashCheck"
 )
 
 func gates() []gate {
@@ -32,9 +34,8 @@ func gates() []gate {
 		{name: "AllBeta", allowed: either}, // every beta gate is on anyway
 		// No defragmentation stops anything.
 		{name: "StopGRPCServiceOnDefrag", allowed: either},
-		// Every start verifies every record of this member. Peers are not asked.
-		{name: "InitialCorruptCheck", allowed: either},
-		{name: "CompactHashCheck", allowed: []bool{false}},
+		{name: gateInitialCorruptCheck, allowed: either},
+		{name: gateCompactHashCheck, allowed: either},
 		{name: gateLeaseCheckpoint, allowed: either},
 		{name: gateLeaseCheckpointPersist, allowed: either}, // what is checkpointed is persisted
 		{name: "SetMemberLocalAddr", allowed: []bool{false}},

@@ -4,7 +4,7 @@
 //	                 /version, /health, /livez, /readyz, /metrics, /debug/vars, the JSON gateway
 //	                 below /v3/, with --enable-pprof /debug/pprof/
 //	metrics port     /health, /livez, /readyz, /metrics
-//	peer port        /version, /members
+//	peer port        /version, /members, /members/hashkv
 //
 // Everything else is not found.
 package server
@@ -75,6 +75,7 @@ func (s *Server) peerHTTP() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/version", s.serveVersion)
 	mux.HandleFunc("/members", s.serveMembers)
+	mux.HandleFunc(hashPath, s.serveHash)
 	return mux
 }
 

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -60,7 +61,7 @@ func (b *bootstrap) adopt(log *zap.Logger, c *Config) error {
 	if err != nil {
 		return fmt.Errorf("cannot fetch cluster info from peer urls: %w", err)
 	}
-	self, err := existing.match(c.Name, told)
+	self, err := existing.match(c.resolver(), c.Name, told)
 	if err != nil {
 		return fmt.Errorf("error validating peerURLs %s: %w", existing, err)
 	}
@@ -138,7 +139,8 @@ func askMembers(client *http.Client, peerURL string) (*existingCluster, error) {
 
 // match finds each existing member among those that this one was told about, by their URLs, and
 // says which one this one is.
-func (e *existingCluster) match(own string, told types.URLsMap) (raft.MemberID, error) {
+func (e *existingCluster) match(r *net.Resolver, own string, told types.URLsMap) (raft.MemberID,
+	error) {
 	if len(e.members) != len(told) {
 		return 0, errors.New("member count is unequal")
 	}
@@ -146,7 +148,7 @@ func (e *existingCluster) match(own string, told types.URLsMap) (raft.MemberID, 
 	for _, m := range e.members {
 		name := ""
 		for _, n := range sortedNames(told) {
-			if sameURLs(m.PeerURLs, told[n].StringSlice()) {
+			if sameURLs(r, m.PeerURLs, told[n].StringSlice()) {
 				name = n
 				break
 			}
@@ -166,9 +168,9 @@ func (e *existingCluster) match(own string, told types.URLsMap) (raft.MemberID, 
 }
 
 // sameURLs compares URLs in any order, as they are written and then as they resolve.
-func sameURLs(a, b []string) bool {
+func sameURLs(r *net.Resolver, a, b []string) bool {
 	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
-	return slices.Equal(a, b) || sameResolved(a, b)
+	return slices.Equal(a, b) || sameResolved(r, a, b)
 }
 
 // remotes is whom a member without a state talks to: the members heard of at its first start, or at

@@ -2,6 +2,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -117,7 +118,14 @@ func logNotices(lg *zap.Logger, notices []Notice) {
 func serveUntilSignal(cfg Config, lg *zap.Logger) int {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	starting, started := untilSignal(signals)
+	cfg.Starting = starting
 	s, err := Start(cfg)
+	if sig := started(); sig != nil && err != nil {
+		return dieOf(sig, lg)
+	} else if sig != nil {
+		signals <- sig
+	}
 	if err != nil {
 		// etcd's word for every failed start; tools look for it.
 		logFatal(lg, "discovery failed", zap.Error(err))
@@ -148,6 +156,27 @@ func serveUntilSignal(cfg Config, lg *zap.Logger) int {
 		lg.Info("received signal; shutting down", zap.String("signal", sig.String()))
 		s.Stop()
 		return dieOf(sig, lg)
+	}
+}
+
+// untilSignal returns a context that a signal ends, and what ends the wait for one: that returns
+// the signal, nil if there was none.
+func untilSignal(signals <-chan os.Signal) (context.Context, func() os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	over, got := make(chan struct{}), make(chan os.Signal, 1)
+	go func() {
+		defer close(got)
+		select {
+		case sig := <-signals:
+			cancel()
+			got <- sig
+		case <-over:
+		}
+	}()
+	return ctx, func() os.Signal {
+		close(over)
+		cancel()
+		return <-got
 	}
 }
 

@@ -103,7 +103,7 @@ func TestAStartThatFailsExitsWithOne(t *testing.T) {
 	require.Equal(t, 1, exit.ExitCode())
 	require.Contains(t, last, `"level":"fatal"`)
 	require.Contains(t, last, `"msg":"discovery failed"`)
-	require.Contains(t, last, "detcdutl snapshot restore")
+	require.Contains(t, last, "detcdutl migrate --from")
 }
 
 func TestUsageErrorsOfTheProcessExitWithTwo(t *testing.T) {

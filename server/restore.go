@@ -42,7 +42,8 @@ type RestoreConfig struct {
 	Hash                HashCheck
 	// Bump is added to the newest revision, and everything up to there counts as compacted, so
 	// that nobody who watched the lost history believes to have seen all. 0 is neither.
-	Bump uint64
+	Bump     uint64
+	Progress Progress
 }
 
 // Restore makes a data directory of a backup.
@@ -106,14 +107,34 @@ func (r *RestoreConfig) fill(b *bootstrap, dir string, file *backup.File) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if err := writeStore(root, &f, file); err != nil {
+	if err := writeStore(root, &f, metered{file, r.Progress}); err != nil {
 		return err
 	}
 	return writeIdentity(dir, settleIn(b.identity))
 }
 
+// records is where a store's records come from, in the order of their revisions.
+type records interface {
+	Read(visit func(r mvcc.Record) error) error
+}
+
+// metered reports how much of a file's records has been read.
+type metered struct {
+	*backup.File
+	progress Progress
+}
+
+func (m metered) Read(visit func(r mvcc.Record) error) error {
+	done, total := int64(0), m.Bytes()
+	return m.File.Read(func(r mvcc.Record) error {
+		done += int64(len(r.KV))
+		m.progress.report(min(done, total), total)
+		return visit(r)
+	})
+}
+
 // writeStore writes the files of the engine and waits until they are durable.
-func writeStore(root string, f *kv.Founding, file *backup.File) (err error) {
+func writeStore(root string, f *kv.Founding, from records) (err error) {
 	done := make(chan diskio.Completion, diskio.NumLanes)
 	disk, err := osdisk.Open(root, osdisk.Options{}, func(c diskio.Completion) { done <- c })
 	if err != nil {
@@ -127,7 +148,7 @@ func writeStore(root string, f *kv.Founding, file *backup.File) (err error) {
 	if w.restore, err = kv.NewRestore(disk, f); err != nil {
 		return err
 	}
-	err = file.Read(func(r mvcc.Record) error {
+	err = from.Read(func(r mvcc.Record) error {
 		if err := w.restore.Add(r); err != nil {
 			return err
 		}

@@ -41,6 +41,10 @@ func (s *Server) serveClients() {
 	case <-s.stopServe:
 		return
 	}
+	if !s.guardStart() {
+		return
+	}
+	s.compareRegularly()
 	s.serveGRPC(s.inner.listener)
 	handler := s.clientHTTP(s.gateway)
 	for _, l := range s.clients {

@@ -12,6 +12,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -194,7 +195,7 @@ func listen(u *url.URL) (net.Listener, error) {
 // takeDataDir makes sure that the data directory is ours, locks it, and says who lives there.
 func (s *Server) takeDataDir() (*bootstrap, error) {
 	dir := s.cfg.dataDir()
-	founded, foundErr := newBootstrap(&s.cfg)
+	founded, foundErr := s.founding()
 	// Everything that can be refused is refused before the directory is made, and is looked at
 	// again under the lock, because another process may have been faster.
 	if _, err := s.resident(founded, foundErr); err != nil {
@@ -232,7 +233,7 @@ func (s *Server) resident(founded *bootstrap, foundErr error) (*bootstrap, error
 	case err != nil && !fresh:
 		return nil, err
 	case !fresh && !errors.Is(refuseHeadless(dir), errFresh):
-		return &bootstrap{resident: lived}, nil
+		return s.returning(lived), nil
 	case foundErr != nil:
 		return nil, foundErr
 	case founded.start == kv.Join:
@@ -247,6 +248,43 @@ func (s *Server) resident(founded *bootstrap, foundErr error) (*bootstrap, error
 		founded.resident = lived
 	}
 	return founded, nil
+}
+
+// founding works out what a first start founds or joins. Whoever has lived before needs none of it,
+// and must not wait for others who have long forgotten how they met.
+func (s *Server) founding() (*bootstrap, error) {
+	_, err := readIdentity(s.cfg.dataDir())
+	if err == nil && !errors.Is(refuseHeadless(s.cfg.dataDir()), errFresh) {
+		return nil, errors.New("the data directory was emptied while the member started")
+	}
+	ctx := s.cfg.Starting
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	switch {
+	case s.cfg.DiscoverySRV != "":
+		s.cfg.InitialCluster, err = s.cfg.clusterFromSRV(ctx, s.log)
+	case len(s.cfg.Discovery.Endpoints) > 0:
+		s.cfg.InitialCluster, err = s.cfg.discover(ctx, s.log)
+	default:
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newBootstrap(&s.cfg)
+}
+
+// returning is a member that has lived before.
+func (s *Server) returning(lived resident) *bootstrap {
+	b := &bootstrap{resident: lived}
+	if s.cfg.ForceNewCluster {
+		s.log.Warn("forcing restart member",
+			zap.String("cluster-id", fmt.Sprintf("%x", lived.identity.cluster)),
+			zap.Stringer("local-member-id", lived.identity.member))
+		b.start = kv.Seclude
+	}
+	return b
 }
 
 // joining completes what a member that joins a cluster knows of itself: a fresh one asks, one that

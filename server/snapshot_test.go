@@ -183,24 +183,43 @@ func TestCheckNamesWhatIsDamaged(t *testing.T) {
 	savedSnapshot(t, c)
 	c.servers[0].Stop()
 	dir := c.configs[0].Dir
-	_, err := CheckDataDir(dir)
+	found, err := CheckDataDir(dir)
 	require.NoError(t, err)
-	for _, pattern := range []string{"data/*.seg", "data/*.manifest", "data/*.state", "identity"} {
+	require.Empty(t, found.Findings)
+	for pattern, held := range map[string]string{"data/*.seg": "versions of keys between",
+		"data/*.manifest": "the list of the files", "data/*.state": "members, leases, users",
+		"log/*.wal": "; entr", "identity": ""} {
 		files, err := filepath.Glob(filepath.Join(dir, memberDir, pattern))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)
-		newest := files[len(files)-1]
+		hit := files[len(files)-1]
 		if strings.HasSuffix(pattern, ".seg") {
-			newest = files[0] // the last ones may be after the newest checkpoint
+			hit = files[0] // the last ones may be after the newest checkpoint
 		}
-		whole, err := os.ReadFile(newest)
+		whole, err := os.ReadFile(hit)
 		require.NoError(t, err)
 		broken := append([]byte(nil), whole...)
-		broken[len(broken)-20] ^= 1
-		require.NoError(t, os.WriteFile(newest, broken, 0o600))
-		_, err = CheckDataDir(dir)
-		require.ErrorContains(t, err, filepath.Base(newest))
-		require.NoError(t, os.WriteFile(newest, whole, 0o600))
+		if strings.HasSuffix(pattern, ".wal") {
+			hit = files[0]
+			whole, err = os.ReadFile(hit)
+			require.NoError(t, err)
+			broken = append([]byte(nil), whole...)
+			broken[8*4096+100] ^= 1 // inside of a record, with others behind it
+		} else {
+			broken[len(broken)-20] ^= 1
+		}
+		require.NoError(t, os.WriteFile(hit, broken, 0o600))
+		found, err = CheckDataDir(dir)
+		if held == "" {
+			require.ErrorContains(t, err, filepath.Base(hit))
+		} else {
+			require.NoError(t, err)
+			require.False(t, found.Whole(), pattern)
+			require.Contains(t, found.Findings[0].File, filepath.Base(hit))
+			require.Contains(t, found.Findings[0].Held, held)
+			require.Contains(t, found.Findings[0].String(), "what to do:")
+		}
+		require.NoError(t, os.WriteFile(hit, whole, 0o600))
 	}
 	_, err = CheckDataDir(t.TempDir())
 	require.ErrorContains(t, err, "nobody lives there")

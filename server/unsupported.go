@@ -35,8 +35,7 @@ type parkedFlag struct {
 }
 
 func parkedFlags() []parkedFlag {
-	return slices.Concat(parkedStorageFlags(), parkedClusterFlags(), parkedSecurityFlags(),
-		parkedOperationFlags())
+	return slices.Concat(parkedStorageFlags(), parkedSecurityFlags(), parkedOperationFlags())
 }
 
 func parkedStorageFlags() []parkedFlag {
@@ -57,28 +56,6 @@ func parkedStorageFlags() []parkedFlag {
 		{name: "unsafe-no-fsync", kind: boolFlag, preset: "false"},
 		{name: "raft-read-timeout", kind: durationFlag, preset: "5s"},
 		{name: "raft-write-timeout", kind: durationFlag, preset: "5s"},
-	}
-}
-
-func parkedClusterFlags() []parkedFlag {
-	return []parkedFlag{
-		{name: "force-new-cluster", kind: boolFlag, preset: "false"},
-		{name: "discovery-token"},
-		{name: "discovery-endpoints"},
-		{name: "discovery-dial-timeout", kind: durationFlag, preset: "2s"},
-		{name: "discovery-request-timeout", kind: durationFlag, preset: "5s"},
-		{name: "discovery-keepalive-time", kind: durationFlag, preset: "2s"},
-		{name: "discovery-keepalive-timeout", kind: durationFlag, preset: "6s"},
-		{name: "discovery-insecure-transport", kind: boolFlag, preset: "true"},
-		{name: "discovery-insecure-skip-tls-verify", kind: boolFlag, preset: "false"},
-		{name: "discovery-cert"},
-		{name: "discovery-key"},
-		{name: "discovery-cacert"},
-		{name: "discovery-user"},
-		{name: "discovery-password"},
-		{name: "discovery-fallback", preset: "exit"},
-		{name: "discovery-srv"},
-		{name: "discovery-srv-name"},
 	}
 }
 
@@ -127,8 +104,6 @@ func parkedOperationFlags() []parkedFlag {
 		{name: "distributed-tracing-sampling-rate", kind: intFlag, preset: "0"},
 		{name: "compaction-batch-limit", kind: intFlag, preset: "0"},
 		{name: "compaction-sleep-interval", kind: durationFlag, preset: "0s"},
-		{name: "corrupt-check-time", kind: durationFlag, preset: "0s"},
-		{name: "compact-hash-check-time", kind: durationFlag, preset: "1m0s"},
 		{name: "downgrade-check-time", kind: durationFlag, preset: "5s"},
 		{name: "config-file"},
 		{name: "v2-deprecation", preset: "write-only",

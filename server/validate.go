@@ -63,6 +63,9 @@ func (c *Config) Validate() error {
 	if len(c.ListenClientURLs) > 0 && len(c.AdvertiseClientURLs) == 0 {
 		return ErrAdvertiseClientURLs
 	}
+	if err := c.validateOperations(); err != nil {
+		return err
+	}
 	return c.validateGates()
 }
 

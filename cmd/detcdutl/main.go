@@ -2,12 +2,16 @@
 // that is stopped. Commands, flags and outputs are those of etcd's etcdutl where it has them, so
 // that scripts go on working.
 //
+//	detcdutl snapshot save FILE --data-dir DIR
 //	detcdutl snapshot status FILE
+//	detcdutl snapshot verify FILE
 //	detcdutl snapshot restore FILE --data-dir DIR [...]
 //	detcdutl hashkv FILE [--rev R]
 //	detcdutl check --data-dir DIR
+//	detcdutl migrate live --from ENDPOINTS --to ENDPOINTS [--cutover]
 //	detcdutl defrag --data-dir DIR
-//	detcdutl migrate --data-dir DIR --target-version X.Y
+//	detcdutl wal dump --data-dir DIR
+//	detcdutl migrate --from ETCD'S-DIR-OR-SNAPSHOT --data-dir DIR [...]
 //	detcdutl version
 //	detcdutl completion SHELL
 package main
@@ -66,8 +70,8 @@ func rootCommand() *cobra.Command {
 		"set the output format (fields, json, simple, table)")
 	root.PersistentFlags().Duration("timeout", 10*time.Second,
 		"accepted for etcdutl's sake: a directory in use is refused at once")
-	root.AddCommand(snapshotCommand(), hashKVCommand(), checkCommand(), defragCommand(),
-		migrateCommand(), versionCommand())
+	root.AddCommand(snapshotCommand(), hashKVCommand(), checkCommand(), walCommand(),
+		defragCommand(), migrateCommand(), versionCommand())
 	return root
 }
 

@@ -56,6 +56,10 @@ func hashReport(hash uint32, at, compacted int64) report {
 
 func checkReport(c server.CheckedDataDir) report {
 	text := func(v any) string { return fmt.Sprint(v) }
+	result := "whole"
+	if !c.Whole() {
+		result = "damaged"
+	}
 	return report{c, []field{
 		{"cluster id", "ClusterID", c.Cluster, c.Cluster},
 		{"member id", "MemberID", c.Member, c.Member},
@@ -64,7 +68,7 @@ func checkReport(c server.CheckedDataDir) report {
 		{"applied index", "Applied", text(c.Applied), c.Applied},
 		{"keys", "Keys", text(c.Keys), c.Keys},
 		{"size", "Size", humanize.Bytes(uint64(c.Bytes)), c.Bytes},
-		{"result", "Result", "whole", "whole"},
+		{"result", "Result", result, result},
 	}}
 }
 

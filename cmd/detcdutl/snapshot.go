@@ -1,7 +1,12 @@
 package main
 
 import (
-	"strings"
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,13 +17,86 @@ import (
 
 func snapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "snapshot <subcommand>", Short: "Manages snapshots of a store"}
-	cmd.AddCommand(statusCommand(), restoreCommand(), &cobra.Command{
-		Use: "save <filename>", Short: "Stores a snapshot in a given file", Hidden: true,
-		RunE: func(*cobra.Command, []string) error {
-			return usageError{"In order to download snapshot use: `etcdctl snapshot save ...`"}
-		},
-	})
+	cmd.AddCommand(saveCommand(), statusCommand(), verifyCommand(), restoreCommand())
 	return cmd
+}
+
+func saveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "save <filename> --data-dir {dir of a stopped member}",
+		Short: "Stores a snapshot of a stopped member in a given file",
+		Long: "Writes a snapshot as etcd writes it, which detcdutl and etcdutl restore. All that " +
+			"the member's log holds is in it, also what\nthe log does not know to be committed. " +
+			"The data directory is not changed. Of a running member, `detcdctl snapshot save`\n" +
+			"takes one.",
+	}
+	dir := cmd.Flags().String("data-dir", "", "The data directory of a stopped member")
+	force := cmd.Flags().Bool("force", false, "Replace the file if it exists")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case *dir == "":
+			return usageError{"In order to download snapshot use: `etcdctl snapshot save ...`"}
+		case len(args) != 1:
+			return usageError{"snapshot save requires exactly one argument"}
+		}
+		return saveTo(args[0], *force, func(out io.Writer) error {
+			shown := newBar(cmd.ErrOrStderr(), "saving")
+			defer shown.end()
+			return server.SaveDataDir(*dir, out, shown.progress())
+		})
+	}
+	return cmd
+}
+
+// saveTo writes a file under another name, and gives it its own when it is whole and durable.
+func saveTo(path string, replace bool, write func(io.Writer) error) error {
+	if _, err := os.Lstat(path); !replace && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(fmt.Errorf("%s exists: --force replaces it", path), err)
+	}
+	part := path + ".part"
+	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	buffered := bufio.NewWriterSize(out, 1<<20)
+	err = write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = out.Sync()
+	}
+	if err := errors.Join(err, out.Close()); err != nil {
+		return errors.Join(err, os.Remove(part))
+	}
+	return os.Rename(part, path)
+}
+
+func verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify <filename>",
+		Short: "Checks the hash, all pages and all records of a snapshot",
+		Long: "Reads a snapshot of detcd or etcd as a restore would, and prints its status if a " +
+			"restore would take it. Nothing is written.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{"snapshot verify requires exactly one argument"}
+			}
+			if err := backup.VerifyHash(args[0]); err != nil {
+				return err
+			}
+			return withBackup(args[0], func(f *backup.File) error {
+				if err := f.Verify(); err != nil {
+					return err
+				}
+				s, err := f.Status()
+				if err != nil {
+					return err
+				}
+				return write(cmd, statusReport(s))
+			})
+		},
+	}
 }
 
 func statusCommand() *cobra.Command {
@@ -70,60 +148,6 @@ func hashKVCommand() *cobra.Command {
 			}
 			return write(cmd, hashReport(hash, int64(at), int64(f.Compacted)))
 		})
-	}
-	return cmd
-}
-
-func restoreCommand() *cobra.Command {
-	var r server.RestoreConfig
-	var peers, logDir string
-	var skipHash, compacted bool
-	cmd := &cobra.Command{
-		Use:   "restore <filename> --data-dir {output dir} [options]",
-		Short: "Restores a snapshot of detcd or etcd to a data directory of detcd",
-		Long: "Makes a data directory of a snapshot: the member of a new cluster that starts " +
-			"from it has the snapshot's data.\nA snapshot without a hash, as member/snap/db of a " +
-			"stopped etcd is, needs --skip-hash-check.",
-	}
-	fs := cmd.Flags()
-	fs.StringVar(&r.Dir, "data-dir", "", "Path to the output data directory")
-	fs.StringVar(&logDir, "wal-dir", "", "not supported: the log lives in the data directory")
-	fs.StringVar(&r.Name, "name", server.DefaultName, "Human-readable name for this member")
-	fs.StringVar(&r.InitialCluster, "initial-cluster", server.DefaultInitialCluster,
-		"Initial cluster configuration for restore bootstrap")
-	fs.StringVar(&r.InitialClusterToken, "initial-cluster-token", "etcd-cluster",
-		"Initial cluster token for the cluster during restore bootstrap")
-	fs.StringVar(&peers, "initial-advertise-peer-urls", server.DefaultPeerURL,
-		"List of this member's peer URLs to advertise to the rest of the cluster")
-	fs.BoolVar(&skipHash, "skip-hash-check", false,
-		"Ignore snapshot integrity hash value (required if copied from data directory)")
-	fs.Uint64("initial-memory-map-size", 0, "accepted for etcdutl's sake; nothing is mapped")
-	fs.Uint64Var(&r.Bump, "bump-revision", 0,
-		"How much to increase the latest revision after restore")
-	fs.BoolVar(&compacted, "mark-compacted", false, "Mark the latest revision after restore as "+
-		"the point of compaction (required if --bump-revision > 0, disallowed otherwise)")
-	if err := cmd.MarkFlagRequired("data-dir"); err != nil {
-		panic(err) // the flag is defined above
-	}
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) != 1:
-			return usageError{"snapshot restore requires exactly one argument"}
-		case compacted != (r.Bump > 0):
-			return usageError{"--mark-compacted required if --revision-bump > 0"}
-		case logDir != "":
-			return usageError{"--wal-dir is not supported by detcd: the log lives in the data " +
-				"directory"}
-		}
-		r.Snapshot, r.AdvertisePeerURLs = args[0], strings.Split(peers, ",")
-		if skipHash {
-			r.Hash = server.SkipHash
-		}
-		log, err := logger()
-		if err != nil {
-			return err
-		}
-		return server.Restore(&r, log)
 	}
 	return cmd
 }

@@ -83,14 +83,15 @@ func start(t *testing.T, program, dir string, at addresses) *server {
 	return s
 }
 
-func launch(t *testing.T, program, name, dir string, at addresses, cluster string) *server {
+func launch(t *testing.T, program, name, dir string, at addresses, cluster string,
+	more ...string) *server {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
-	cmd := exec.Command(program, "--name", name, "--data-dir", dir,
+	cmd := exec.Command(program, append([]string{"--name", name, "--data-dir", dir,
 		"--listen-client-urls", at.client, "--advertise-client-urls", at.client,
 		"--listen-peer-urls", at.peer, "--initial-advertise-peer-urls", at.peer,
-		"--initial-cluster", cluster, "--initial-cluster-state", "new")
+		"--initial-cluster", cluster, "--initial-cluster-state", "new"}, more...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	require.NoError(t, cmd.Start())
 	require.NoError(t, log.Close())
