@@ -68,6 +68,7 @@ func (n *Node) ship(to raft.MemberID) {
 		n.raft.SnapshotSent(to, 0)
 		return
 	}
+	n.counters.transfer(to).SendingNow = 1
 	applied, term, header := shipment.Offer()
 	n.shipping = append(n.shipping, shipping{to: to, index: raft.Index(applied),
 		term: raft.Term(term), header: header, shipment: shipment})
@@ -134,9 +135,12 @@ func (n *Node) shipAck(m *raft.Message) {
 func (n *Node) endShip(i int, installed raft.Index) {
 	s := &n.shipping[i]
 	to := s.to
-	if installed == 0 {
+	count := n.counters.transfer(to)
+	if count.SendingNow = 0; installed == 0 {
+		count.SendFailed++
 		n.unpin(i)
 	} else {
+		count.Sent++
 		n.store.EndShip(s.shipment)
 		s.shipment, s.installed, s.idle = nil, true, 0
 		s.index = installed
