@@ -172,3 +172,6 @@ type Progress struct{ Durable, Committed, Applied raft.Index }
 func (n *Node) Progress() Progress {
 	return Progress{n.raft.Durable(), n.raft.CommitIndex(), n.applied}
 }
+
+// AppliedCounts is what Counters says of applied entries, alone.
+func (n *Node) AppliedCounts() [NumOperations]AppliedCount { return n.counters.Applied }

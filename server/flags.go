@@ -123,6 +123,7 @@ func (f *Flags) define() *bool {
 		"switches of optional behaviour: name=true,name=false,...")
 	f.defineLimits(fs)
 	f.defineMaintenance(fs)
+	f.defineObservation(fs)
 	defineUnsupported(fs)
 	return fs.Bool("version", false, "print the version and exit")
 }

@@ -63,6 +63,9 @@ func (c *Config) Validate() error {
 	if len(c.ListenClientURLs) > 0 && len(c.AdvertiseClientURLs) == 0 {
 		return ErrAdvertiseClientURLs
 	}
+	if err := c.Tracing.validate(); err != nil {
+		return err
+	}
 	return c.validateGates()
 }
 
@@ -82,6 +85,10 @@ func (c *Config) validateLogging() error {
 	}
 	if len(c.LogOutputs) > 1 && slices.Contains(c.LogOutputs, "default") {
 		return errors.New(`multi logoutput for "default" is not supported yet`)
+	}
+	if c.EnableLogRotation {
+		_, err := c.rotation()
+		return err
 	}
 	return nil
 }
