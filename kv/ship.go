@@ -68,11 +68,11 @@ func (n *Node) ship(to raft.MemberID) {
 		n.raft.SnapshotSent(to, 0)
 		return
 	}
-	n.counters.transfer(to).SendingNow = 1
 	applied, term, header := shipment.Offer()
 	n.shipping = append(n.shipping, shipping{to: to, index: raft.Index(applied),
 		term: raft.Term(term), header: header, shipment: shipment})
 	n.note(Info, "sending a snapshot", Field{"to", to.String()})
+	n.counters.transfer(to).SendingNow = 1
 	n.sendOffer(&n.shipping[len(n.shipping)-1])
 }
 

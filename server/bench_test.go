@@ -86,7 +86,13 @@ func processorTime(b *testing.B) time.Duration {
 
 // What counting and timing add to an RPC, alone.
 func BenchmarkMeasuredRPC(b *testing.B) {
-	set := metrics.New(&metrics.Options{Mode: metrics.Extensive})
+	for _, mode := range []metrics.Mode{metrics.Basic, metrics.Extensive} {
+		b.Run(string(mode), func(b *testing.B) { benchmarkMeasuring(b, mode) })
+	}
+}
+
+func benchmarkMeasuring(b *testing.B, mode metrics.Mode) {
+	set := metrics.New(&metrics.Options{Mode: mode})
 	s := &service{metrics: set, slow: slowness{log: zap.NewNop(), apply: time.Hour, whole: time.Hour},
 		loop: newLoop(zap.NewNop(), &kv.Config{}, time.Second, set)}
 	c := s.loop.calls.take()

@@ -75,7 +75,7 @@ func (l *loop) lateness(now time.Duration) {
 	if began == 0 || late <= ticksPerHeartbeat*l.tick {
 		return
 	}
-	if leading, _ := l.leads(); !leading {
+	if st := l.state.Load(); st.Raft.Role != raft.Leader || len(st.Members) < 2 {
 		return
 	}
 	l.metrics.Loop.LateBeat.Inc()

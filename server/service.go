@@ -43,9 +43,15 @@ func (s *service) pass(stream grpc.ServerStream, method kv.Method) error {
 		return err
 	}
 	c.identity = s.identity(ctx)
-	if !s.loop.do(ctx, method, c) {
-		s.metrics.Requests.Request(method, kv.ErrTimeout, s.loop.now()-came)
-		return status.FromContextError(ctx.Err()).Err()
+	raw := c.raw
+	if !s.loop.do(ctx, method, c) { // the client has left, and the call is the loop's
+		err = status.FromContextError(ctx.Err()).Err()
+		took := s.loop.now() - came
+		s.metrics.Requests.Request(method, kv.ErrTimeout, took)
+		if took > s.slow.whole {
+			s.slow.abandoned(stream, requestText(method, raw), took, err)
+		}
+		return err
 	}
 	answered := s.loop.now()
 	err = s.statuses[c.answer.Code]

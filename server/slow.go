@@ -99,21 +99,36 @@ func (s *slowness) report(stream grpc.ServerStream, method kv.Method, c *call, p
 	if took <= s.whole && !s.each {
 		return slowApply
 	}
+	write := s.log.Debug
+	if took > s.whole && !s.each {
+		write = s.log.Warn
+	}
+	write(requestStats, append(s.stats(stream, text, took, err), append(p.fields(),
+		zap.Int("request size", len(c.raw)), zap.Int("response size", size))...)...)
+	return slowApply
+}
+
+// requestStats is etcd's message about a request that took long.
+const requestStats = "request stats"
+
+// stats are the fields about a request as a whole.
+func (s *slowness) stats(stream grpc.ServerStream, text string, took time.Duration,
+	err error) []zap.Field {
 	remote := "No remote client info."
 	if from, ok := caller.FromContext(stream.Context()); ok {
 		remote = from.Addr.String()
 	}
 	name, _ := grpc.MethodFromServerStream(stream)
-	write := s.log.Debug
-	if took > s.whole && !s.each {
-		write = s.log.Warn
-	}
-	write("request stats", append([]zap.Field{
-		zap.Time("start time", time.Now().Add(-took)), zap.Duration("time spent", took),
-		zap.String("remote", remote), zap.String("response type", name),
-		zap.Int("request size", len(c.raw)), zap.Int("response size", size),
-		zap.String("request content", text), zap.Error(err)}, p.fields()...)...)
-	return slowApply
+	return []zap.Field{zap.Time("start time", time.Now().Add(-took)),
+		zap.Duration("time spent", took), zap.String("remote", remote),
+		zap.String("response type", name), zap.String("request content", text), zap.Error(err)}
+}
+
+// abandoned writes down a request whose client did not wait for the outcome. Where its time went is
+// not known: it may not be over.
+func (s *slowness) abandoned(stream grpc.ServerStream, text string, took time.Duration,
+	err error) {
+	s.log.Warn(requestStats, s.stats(stream, text, took, err)...)
 }
 
 // prefixOf is etcd's word for what kind of request it was.
