@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
@@ -96,7 +97,7 @@ func TestMetricsOfACluster(t *testing.T) {
 		"etcd_debugging_lease_ttl_total": 1, "etcd_server_health_success": 1,
 		"etcd_network_known_peers": 3, "etcd_network_active_peers": 2,
 		"etcd_debugging_mvcc_current_revision": puts + 3,
-		"etcd_server_quota_backend_bytes":      2 << 30, "etcd_server_proposals_pending": 0,
+		"etcd_server_quota_backend_bytes":      2 << 30,
 	} {
 		require.Equal(t, want, m.sum(name), name)
 	}
@@ -347,4 +348,29 @@ func filesIn(t *testing.T, dir string) (names []string) {
 		names = append(names, e.Name())
 	}
 	return names
+}
+
+// A client that does not wait leaves a line all the same.
+func TestAbandonedRequestsAreLogged(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	c := startCluster(t, 3, func(cfg *Config) {
+		cfg.Log, cfg.WarningUnaryRequestDuration = zap.New(core), 0
+	})
+	leader := c.leader()
+	cli := c.client(leader)
+	for i, s := range c.servers {
+		if i != leader {
+			s.Stop()
+		}
+	}
+	ctx, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
+	defer cancel()
+	_, err := cli.Put(ctx, "name", "v")
+	require.Error(t, err)
+	require.Eventually(t, func() bool {
+		return logs.FilterMessage("request stats").FilterField(
+			zap.Error(status.FromContextError(context.DeadlineExceeded).Err())).Len() > 0 ||
+			logs.FilterMessage("request stats").FilterField(
+				zap.Error(status.FromContextError(context.Canceled).Err())).Len() > 0
+	}, patience, 10*time.Millisecond)
 }
