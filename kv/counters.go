@@ -138,6 +138,7 @@ type Figures struct {
 	ReplacedBytes int64 // of files that reclaim has replaced and checkpoints will give back
 	Trimmed       uint64
 	FreeBytes     int64 // room on the disk, -1 while unknown
+	Proposals     int   // writes that are not answered
 	OpenViews     int
 	Rounds        int // of linearizable reads, unanswered
 	Checkpoints   uint64
@@ -154,7 +155,8 @@ func (n *Node) Figures() Figures {
 	f := Figures{
 		Held: n.Held(), InUseBytes: inUse, ReplacedBytes: n.store.Superseded(),
 		Trimmed: n.store.Trimmed(), FreeBytes: -1, OpenViews: len(n.views.open),
-		Rounds: len(n.reads.rounds), Checkpoints: n.checkpoints,
+		Proposals: n.proposals.unanswered,
+		Rounds:    len(n.reads.rounds), Checkpoints: n.checkpoints,
 		Compacting: n.store.Compacting(), Checkpointing: n.store.Checkpointing(),
 		Installing: n.installing(), Defragmenting: len(n.defragments),
 		WatchLag: n.watching.hub.Lag(),

@@ -55,6 +55,29 @@ func (s scraped) sum(name string, pairs ...string) (total float64) {
 	return total
 }
 
+// A member that has just begun to serve shows every family that etcd shows then.
+func TestMetricsOfAFreshMember(t *testing.T) {
+	text, err := os.ReadFile("metrics/testdata/families.txt")
+	require.NoError(t, err)
+	c := startCluster(t, 1, func(cfg *Config) { cfg.Metrics = "extensive" })
+	base := c.configs[0].ListenClientURLs[0].String()
+	require.Eventually(t, func() bool { // the version is decided a moment after the start
+		return scrape(t, base).sum("etcd_cluster_version", "cluster_version", "3.7") == 1
+	}, patience, 10*time.Millisecond)
+	m := scrape(t, base)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if !strings.HasPrefix(line, "#") && (f[2] == "fresh" || f[2] == "extensive") {
+			require.Contains(t, m, f[0])
+		}
+	}
+	// Of every method but those of locks and elections, every outcome.
+	const methods, outcomes = 45, 17
+	require.Len(t, m["grpc_server_started_total"].GetMetric(), methods)
+	require.Len(t, m["grpc_server_handled_total"].GetMetric(), methods*outcomes)
+	require.Zero(t, m.sum("grpc_server_handled_total"))
+}
+
 func TestMetricsOfACluster(t *testing.T) {
 	c := startCluster(t, 3, func(cfg *Config) { cfg.Metrics = "extensive" })
 	leader := c.leader()

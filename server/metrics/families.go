@@ -18,8 +18,8 @@ func (c *stateCollector) addServer() {
 		func(s *Snapshot) float64 { return float64(s.Raft.Commit) })
 	c.gauge(server+"proposals_applied_total", "The last index that is applied.",
 		func(s *Snapshot) float64 { return float64(s.Applied) })
-	c.gauge(server+"proposals_pending", "Requests that wait for the cluster.",
-		func(s *Snapshot) float64 { return float64(s.Pending) })
+	c.gauge(server+"proposals_pending", "Writes that are not answered.",
+		func(s *Snapshot) float64 { return float64(s.Figures.Proposals) })
 	c.counter(server+"proposals_failed_total", "Writes that were given up.",
 		func(s *Snapshot) float64 { return float64(s.Counters.ProposalsFailed) })
 	c.counter(server+"slow_read_indexes_total", "Rounds of reads that had to be asked again.",
@@ -83,6 +83,8 @@ func (c *stateCollector) addStore() {
 
 // addOwn adds what etcd has no family for.
 func (c *stateCollector) addOwn() {
+	c.gauge("detcd_pending_requests", "Reads and writes that wait for the cluster.",
+		func(s *Snapshot) float64 { return float64(s.Pending) })
 	c.gauge("detcd_apply_lag_entries", "Entries committed and not applied.",
 		func(s *Snapshot) float64 { return float64(s.Raft.Commit - s.Applied) })
 	c.gauge("detcd_log_bytes", "Bytes of the log's files.",

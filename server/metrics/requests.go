@@ -64,6 +64,12 @@ func newRequests(m maker) Requests {
 			r.whole[op] = outcomes(whole, name)
 		}
 	}
+	// The families are there before anybody has asked for anything.
+	for _, method := range []kv.Method{kv.MethodRange, kv.MethodPut, kv.MethodDeleteRange,
+		kv.MethodTxn} {
+		r.whole[method].of(kv.OK)
+	}
+	r.applied[kv.MethodPut].of(kv.OK)
 	return r
 }
 
@@ -97,7 +103,7 @@ func (r *Requests) Range(code kv.Code, took time.Duration) {
 // Applied counts n entries of a kind that took each so long.
 func (r *Requests) Applied(op kv.Operation, code kv.Code, n uint64, each time.Duration) {
 	b := r.applied[op]
-	if b == nil {
+	if b == nil || n == 0 {
 		return
 	}
 	h, seconds := b.of(code), each.Seconds()

@@ -220,7 +220,9 @@ func TestAlertsAndDashboardUnderPrometheus(t *testing.T) {
 	}
 	slices.Sort(wanted)
 	for _, name := range slices.Compact(wanted) {
-		must(t, until(ctx, func() error { return s.exported(ctx, name) }), s.process)
+		soon, cancel := context.WithTimeout(ctx, patience/3)
+		must(t, until(soon, func() error { return s.exported(ctx, name) }), s.process)
+		cancel()
 	}
 
 	s.members[1].stop()
