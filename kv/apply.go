@@ -98,6 +98,7 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 		n.finish(e, skipped)
 		return
 	}
+	n.verdict = OK
 	inner, code := n.mayApply(e)
 	if code != OK {
 		n.answer(token, code, nil, e.Index)
@@ -109,6 +110,7 @@ func (n *Node) applyEntry(e *raft.Entry, budget *int) {
 		return
 	}
 	if n.phase == running {
+		n.counters.countApplied(e, n.verdict)
 		n.finish(e, tookEffect)
 	}
 }
@@ -207,6 +209,7 @@ func (n *Node) applyPut(e *raft.Entry, token Token) {
 		return
 	}
 	tx.Commit()
+	n.counters.countPut(&req)
 	if token != 0 {
 		h := n.header()
 		h.Term = e.Term
@@ -296,6 +299,8 @@ func (n *Node) execute(budget *int) bool {
 		x.cursor = mvcc.DeleteCursor{}
 	}
 	x.tx.Commit()
+	n.counters.countPlan(x.plan.ops)
+	n.counters.countApplied(&x.entry, OK)
 	n.apply = nil
 	if x.token != 0 {
 		h := n.header()

@@ -80,6 +80,7 @@ func (n *Node) applyGrant(e *raft.Entry, token Token) {
 	l.Granted = uint64(e.Index)
 	n.state.leases.Grant(l)
 	n.leases.counts.Granted++
+	n.counters.countGrant(int64(l.TTL))
 	if s := n.leases.schedule; s != nil {
 		s.Granted(l.ID, n.leases.clock)
 	}
@@ -149,6 +150,7 @@ func (n *Node) endLeases(budget *int) bool {
 		return false
 	}
 	n.decide(x.ending.decided)
+	n.counters.countApplied(&x.entry, OK)
 	n.apply = nil
 	if x.token != 0 {
 		n.answer(x.token, OK, headerBody(n.headerAt(&x.entry)), x.entry.Index)
@@ -177,6 +179,7 @@ func (n *Node) endListed(x *execution, budget *int) bool {
 		}
 		deleted, done := x.tx.DeleteAttached(int64(id), 1+*budget/unitsPerDelete)
 		*budget -= unitsPerDelete * deleted
+		n.counters.Deletes += uint64(deleted)
 		if !done {
 			continue
 		}

@@ -227,6 +227,9 @@ type Node struct {
 	backups []readRequest
 
 	probes   Probes
+	counters Counters
+	// verdict is what the entry that is being applied was refused with, OK if it was not.
+	verdict  Code
 	out      *Effects    // the effects of the step that runs; nil between steps
 	raftOut  raft.Output // reused
 	haltedBy string
@@ -350,6 +353,7 @@ func equalStrings(a, b []string) bool {
 }
 
 func (n *Node) answer(token Token, code Code, body [][]byte, index raft.Index) {
+	n.verdict = code
 	if token == 0 {
 		return // an internal request
 	}

@@ -151,6 +151,12 @@ func TestSlowMemberGetsASnapshot(t *testing.T) {
 	w.run(60)
 	require.Len(t, w.get(slow, "k99").Kvs, 1)
 	w.agree()
+	from, to := w.cfgs[lead].Member, w.cfgs[slow].Member
+	require.Contains(t, w.members[lead].driver.Node.Counters().Transfers,
+		Transfer{Peer: to, Sent: 1})
+	received := w.members[slow].driver.Node.Counters()
+	require.Equal(t, []Transfer{{Peer: from, Received: 1}}, received.Transfers)
+	require.EqualValues(t, 1, received.Installs)
 }
 
 // A transaction as large as this one needs many steps; nobody sees a part of it.

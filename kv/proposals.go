@@ -197,6 +197,7 @@ func (n *Node) tickProposals() {
 	for len(p.queue) > 0 && p.queue[0].deadline <= n.mono {
 		pr := &p.queue[0]
 		n.noteLost(pr)
+		n.counters.ProposalsFailed++
 		n.answer(pr.token, n.lostCode(pr), nil, 0)
 		if x := n.apply; x != nil && x.token == pr.token && pr.token != 0 {
 			n.probes[ProbeTimeoutInParts]++
@@ -247,6 +248,7 @@ func (n *Node) endCovered() {
 		pr := &p.queue[k]
 		if pr.status != proposalDone && w.applied(n.incarnation, pr.sequence) {
 			n.probes[ProbeInstallAnswers]++
+			n.counters.ProposalsFailed++
 			n.answer(pr.token, ErrTimeout, nil, 0)
 			p.close(pr)
 		}

@@ -152,6 +152,7 @@ func (n *Node) tickReads() {
 		if r.deadline > n.mono {
 			return false
 		}
+		n.counters.ReadsFailed++
 		n.answer(r.token, n.readTimeout(&r), nil, 0)
 		return true
 	}
@@ -188,6 +189,7 @@ func (n *Node) askAgain(round *readRound) {
 		return
 	}
 	n.probes[ProbeRoundRepeated]++
+	n.counters.ReadsSlow++
 	n.reads.nextID++
 	round.ids, round.sent = append(round.ids, n.reads.nextID), n.mono
 	n.raft.ReadIndex(n.reads.nextID)
@@ -243,6 +245,7 @@ func (n *Node) serve(r *readRequest) {
 			n.answer(r.token, ErrMalformed, nil, 0)
 			return
 		}
+		n.counters.Ranges++
 		if len(req.query.End) == 0 {
 			n.serveSingle(r.token, &req.query)
 			return

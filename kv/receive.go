@@ -55,6 +55,7 @@ func (n *Node) receiveOffer(m *raft.Message) {
 		n.replySnapshot(m, raft.Message{Reject: true})
 		return
 	}
+	n.counters.transfer(m.From).ReceivingNow = 1
 	n.receiving = &receiving{from: m.From, incarnation: m.FromIncarnation, index: m.Index,
 		term: m.LogTerm, receiver: receiver, after: n.receiverTicket}
 	n.sendAck()
@@ -121,6 +122,8 @@ func (n *Node) abortReceiving() {
 	if n.receiving == nil {
 		return
 	}
+	count := n.counters.transfer(n.receiving.from)
+	count.ReceivingNow, count.ReceiveFailed = 0, count.ReceiveFailed+1
 	n.tell(raft.Message{Reject: true})
 	before := len(n.out.Disk)
 	n.out.Disk = n.receiving.receiver.Abort(n.out.Disk)
@@ -196,6 +199,9 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 		return
 	}
 	n.tell(raft.Message{Round: shipInstalled})
+	count := n.counters.transfer(r.from)
+	count.ReceivingNow, count.Received = 0, count.Received+1
+	n.counters.Installs++
 	n.receiving = nil
 	n.noteReplaced()
 	store.CountOn(n.store)

@@ -72,6 +72,7 @@ func (n *Node) ship(to raft.MemberID) {
 	n.shipping = append(n.shipping, shipping{to: to, index: raft.Index(applied),
 		term: raft.Term(term), header: header, shipment: shipment})
 	n.note(Info, "sending a snapshot", Field{"to", to.String()})
+	n.counters.transfer(to).SendingNow = 1
 	n.sendOffer(&n.shipping[len(n.shipping)-1])
 }
 
@@ -134,9 +135,12 @@ func (n *Node) shipAck(m *raft.Message) {
 func (n *Node) endShip(i int, installed raft.Index) {
 	s := &n.shipping[i]
 	to := s.to
-	if installed == 0 {
+	count := n.counters.transfer(to)
+	if count.SendingNow = 0; installed == 0 {
+		count.SendFailed++
 		n.unpin(i)
 	} else {
+		count.Sent++
 		n.store.EndShip(s.shipment)
 		s.shipment, s.installed, s.idle = nil, true, 0
 		s.index = installed

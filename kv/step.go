@@ -461,6 +461,9 @@ func (n *Node) noticeLeader() {
 	n.retireLeases(role, term)
 	if leader != n.leader {
 		n.leaderSince = n.mono
+		if leader != 0 {
+			n.counters.LeaderChanges++
+		}
 		n.note(Info, "leader changed", Field{"leader", leader.String()},
 			Field{"term", fmt.Sprint(uint64(term))})
 	}

@@ -24,6 +24,7 @@ type compaction struct {
 	running bool
 	at      Revision // the compacted revision to trim to
 	next    []byte   // the bound of the next block to visit
+	trimmed uint64   // versions dropped since Open
 }
 
 func (c *compaction) start(at Revision) {
@@ -52,6 +53,9 @@ func (e *Engine) Compact(rev Revision) error {
 // Compacting says whether records of the last compaction are still to be reclaimed (physical
 // compactions answer when it turns false).
 func (e *Engine) Compacting() bool { return e.compact.running || e.log.Reclaiming() }
+
+// Trimmed is how many superseded versions compactions have dropped since Open.
+func (e *Engine) Trimmed() uint64 { return e.compact.trimmed }
 
 // What trimming does for one unit of work.
 const (
@@ -94,6 +98,7 @@ func (e *Engine) trimNext(budget int) (used int) {
 	switch {
 	case found:
 		it, dropped := e.trimBlock(it, max(budget-used, 1)*dropsPerUnit)
+		c.trimmed += uint64(dropped)
 		used += dropped/dropsPerUnit + len(it.entries)/entriesPerUnit
 		it = e.index.join(it)
 		c.next = append(c.next[:0], it.low...)

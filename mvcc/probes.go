@@ -46,6 +46,7 @@ func (e *Engine) Probes() (Probes, revlog.Probes) { return e.index.probes, e.log
 // CountOn lets an engine that takes the place of another one count on from there. Its log has done
 // so already.
 func (e *Engine) CountOn(old *Engine) {
+	e.compact.trimmed += old.compact.trimmed
 	for p, n := range old.index.probes {
 		e.index.probes[p] += n
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/detcd/detcd/kv"
 )
@@ -33,6 +34,9 @@ type call struct {
 	read    kv.Read
 	granted bool  // read is to be run by whoever waits
 	turn    int64 // monotonic nanoseconds when the loop took it, for the sweep
+	// served is when the turn began that answered it, on the loop's clock. durable and committed
+	// are set for a write that was slow; see slow.go.
+	served, durable, committed time.Duration
 
 	// raw and reply are what the codec reads and writes. raw is owned by the log once handed in.
 	raw   []byte
@@ -62,6 +66,7 @@ func (p *callPool) give(c *call) {
 	c.answer, c.read, c.granted, c.turn = kv.Answer{}, kv.Read{}, false, 0
 	c.raw, c.reply, c.lent = nil, nil, false
 	c.identity = nil
+	c.served, c.durable, c.committed = 0, 0, 0
 	p.pool.Put(c)
 }
 

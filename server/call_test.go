@@ -16,6 +16,7 @@ import (
 
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 // The desk against its obvious twin, a map: every token finds its call once, and only once.
@@ -106,13 +107,14 @@ func TestInboxWakesASleeperExactlyOnce(t *testing.T) {
 func TestCodecPassesBytesThrough(t *testing.T) {
 	c := &call{}
 	in := mem.BufferSlice{mem.SliceBuffer("ab"), mem.SliceBuffer("c")}
-	require.NoError(t, codec{newAnswerPool()}.Unmarshal(in, c))
+	messages := codec{newAnswerPool(), &metrics.New(&metrics.Options{}).Bytes}
+	require.NoError(t, messages.Unmarshal(in, c))
 	require.Equal(t, "abc", string(c.raw))
 	c.reply = [][]byte{[]byte("x"), nil, []byte("yz")}
-	out, err := codec{newAnswerPool()}.Marshal(c)
+	out, err := messages.Marshal(c)
 	require.NoError(t, err)
 	require.Equal(t, "xyz", string(out.Materialize()))
-	_, err = codec{newAnswerPool()}.Marshal(3)
+	_, err = messages.Marshal(3)
 	require.Error(t, err)
 }
 
@@ -131,12 +133,13 @@ func TestEveryOutcomeHasEtcdsStatus(t *testing.T) {
 }
 
 func TestMetadataIsHonoured(t *testing.T) {
-	s := &service{loop: newLoop(zap.NewNop(), &kv.Config{}, time.Second),
+	set := metrics.New(&metrics.Options{})
+	s := &service{loop: newLoop(zap.NewNop(), &kv.Config{}, time.Second, set), metrics: set,
 		statuses: newStatuses(), edge: newEdgeErrors()}
 	check := func(leader raft.MemberID, pairs ...string) error {
 		s.loop.state.Store(&kv.State{Raft: raft.Status{Leader: leader}})
 		return s.checkMetadata(metadata.NewIncomingContext(context.Background(),
-			metadata.Pairs(pairs...)))
+			metadata.Pairs(pairs...)), oneMessage)
 	}
 	require.NoError(t, check(1, "hasleader", "true", "client-api-version", "3.7"))
 	require.NoError(t, check(0))

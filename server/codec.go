@@ -13,15 +13,26 @@ import (
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/server/metrics"
 )
 
-type codec struct{ answers *answerPool }
+type codec struct {
+	answers *answerPool
+	bytes   *metrics.Bytes
+}
 
 // Name is the content subtype that clients ask for.
 func (c codec) Name() string { return "proto" }
 
 // Marshal returns the wire form of v.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	out, err := c.encode(v)
+	c.bytes.Sent.Add(float64(out.Len()))
+	return out, err
+}
+
+func (c codec) encode(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *call:
 		out := make(mem.BufferSlice, 0, len(m.reply))
@@ -49,6 +60,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal fills v from the wire form.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	c.bytes.Received.Add(float64(data.Len()))
 	switch m := v.(type) {
 	case *call:
 		m.raw = data.Materialize()

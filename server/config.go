@@ -92,6 +92,15 @@ type Config struct {
 	WatchProgressNotifyInterval time.Duration
 
 	EnablePprof bool
+	Metrics     string // basic or extensive
+	// WarningApplyDuration and WarningUnaryRequestDuration are from when on applying, and a whole
+	// request, is slow enough to be written down.
+	WarningApplyDuration        time.Duration
+	WarningUnaryRequestDuration time.Duration
+	Tracing                     TracingConfig
+	// EnableLogRotation limits the log file as LogRotationJSON says.
+	EnableLogRotation bool
+	LogRotationJSON   string
 	// EnableGRPCGateway serves the JSON gateway below /v3/.
 	EnableGRPCGateway bool
 	// CORS are the origins that browsers are told to admit, HostWhitelist the names under which
@@ -146,13 +155,20 @@ func DefaultConfig() Config {
 		LogLevel:               "info",
 		LogFormat:              "json",
 		LogOutputs:             []string{"default"},
+		Metrics:                "basic",
+		LogRotationJSON:        defaultRotation,
 		AuthToken:              "simple",
 		AuthTokenTTL:           300,
 		BcryptCost:             10,
 		EnableGRPCGateway:      true,
-		CORS:                   []string{anyone},
-		HostWhitelist:          []string{anyone},
 		Operations:             defaultOperations(),
+		Tracing:                defaultTracing(),
+
+		WarningApplyDuration:        100 * time.Millisecond,
+		WarningUnaryRequestDuration: 300 * time.Millisecond,
+
+		CORS:          []string{anyone},
+		HostWhitelist: []string{anyone},
 	}
 }
 

@@ -130,7 +130,7 @@ func (e *electionServer) Leader(ctx context.Context, r *epb.LeaderRequest) (*epb
 // Observe says who leads, and again whenever that changes.
 func (e *electionServer) Observe(r *epb.LeaderRequest,
 	stream grpc.ServerStreamingServer[epb.LeaderResponse]) error {
-	if err := e.s.checkCaller(stream.Context()); err != nil {
+	if err := e.s.checkCaller(stream.Context(), manyMessages); err != nil {
 		return err
 	}
 	begun, err := e.begin(stream.Context(), noLease)

@@ -125,6 +125,7 @@ func (f *Flags) define() *bool {
 	f.defineLimits(fs)
 	f.defineMaintenance(fs)
 	f.defineOperations(fs)
+	f.defineObservation(fs)
 	defineUnsupported(fs)
 	return fs.Bool("version", false, "print the version and exit")
 }

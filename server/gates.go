@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/detcd/detcd/server/metrics"
 )
 
 // gate is one switch; allowed lists the settings that are honoured.
@@ -109,6 +111,18 @@ func (c *Config) gate(name string) bool {
 		}
 	}
 	panic("server: no feature gate is called " + name)
+}
+
+// gateSettings lists all gates as they are set, for the metrics.
+func (c *Config) gateSettings() (all []metrics.Gate) {
+	for _, g := range gates() {
+		stage := "ALPHA"
+		if g.preset || g.name == "AllBeta" {
+			stage = "BETA"
+		}
+		all = append(all, metrics.Gate{Name: g.name, Stage: stage, On: c.gate(g.name)})
+	}
+	return all
 }
 
 // validateGates refuses gates that make no sense together.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/server/metrics"
 	"github.com/detcd/detcd/server/v3electionpb"
 	"github.com/detcd/detcd/server/v3lockpb"
 )
@@ -33,10 +34,10 @@ const (
 	maxWorkers    = 4096
 )
 
-func grpcOptions(c *Config, answers *answerPool) []grpc.ServerOption {
+func grpcOptions(c *Config, messages codec, t *tracing) []grpc.ServerOption {
 	maxStreams := min(c.MaxConcurrentStreams, math.MaxUint32)
 	opts := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(codec{answers}),
+		grpc.ForceServerCodecV2(messages),
 		grpc.MaxRecvMsgSize(int(c.MaxRequestBytes) + grpcOverheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -60,26 +61,30 @@ func grpcOptions(c *Config, answers *answerPool) []grpc.ServerOption {
 			Timeout: c.KeepAliveTimeout,
 		}))
 	}
-	return opts
+	return append(opts, t.options()...)
 }
 
 // newGRPC returns the server with every service that exists.
-func newGRPC(c *Config, l *loop, i *inner, tokens *tokenMaker) *grpc.Server {
+func newGRPC(c *Config, l *loop, i *inner, tokens *tokenMaker, t *tracing) *grpc.Server {
 	svc := &service{
 		loop:     l,
 		inner:    i,
 		statuses: newStatuses(),
 		edge:     newEdgeErrors(),
 		tokens:   tokens,
+		metrics:  l.metrics,
+		slow:     newSlowness(c, l.log),
 	}
-	s := grpc.NewServer(append(grpcOptions(c, l.answers),
+	l.slow = svc.slow.least()
+	s := grpc.NewServer(append(grpcOptions(c, codec{l.answers, &l.metrics.Bytes}, t),
 		grpc.UnaryInterceptor(svc.checkUnary))...)
+	r := registrar{s, &l.metrics.RPCs}
 	for _, desc := range svc.descriptions() {
-		s.RegisterService(&desc, svc)
+		r.RegisterService(&desc, svc)
 	}
-	grpc_health_v1.RegisterHealthServer(s, newHealth(l.log, svc))
-	v3lockpb.RegisterLockServer(s, &lockServer{s: svc})
-	v3electionpb.RegisterElectionServer(s, &electionServer{s: svc})
+	grpc_health_v1.RegisterHealthServer(r, newHealth(l.log, svc))
+	v3lockpb.RegisterLockServer(r, &lockServer{s: svc})
+	v3electionpb.RegisterElectionServer(r, &electionServer{s: svc})
 	return s
 }
 
@@ -90,6 +95,8 @@ type service struct {
 	statuses *statuses
 	edge     edgeErrors
 	tokens   *tokenMaker
+	metrics  *metrics.Set
+	slow     slowness
 }
 
 func (s *service) descriptions() []grpc.ServiceDesc {

@@ -29,7 +29,7 @@ func newHealth(log *zap.Logger, s *service) *healthServer {
 // which does not wait for it.
 func (h *healthServer) Watch(r *grpc_health_v1.HealthCheckRequest,
 	stream grpc.ServerStreamingServer[grpc_health_v1.HealthCheckResponse]) error {
-	if err := h.s.checkCaller(stream.Context()); err != nil {
+	if err := h.s.checkCaller(stream.Context(), manyMessages); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(stream.Context())

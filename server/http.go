@@ -2,7 +2,8 @@
 //
 //	client port, or the one of --listen-client-http-urls
 //	                 /version, /health, /livez, /readyz, /metrics, /debug/vars, the JSON gateway
-//	                 below /v3/, with --enable-pprof /debug/pprof/
+//	                 below /v3/, with --enable-pprof /debug/pprof/, at log level debug also
+//	                 /debug/requests and /debug/events
 //	metrics port     /health, /livez, /readyz, /metrics
 //	peer port        /version, /members, /members/hashkv
 //
@@ -19,8 +20,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
+	"golang.org/x/net/trace"
 
 	"github.com/detcd/detcd/kv"
 )
@@ -46,7 +47,7 @@ func (s *Server) clientHTTP(gateway http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/version", s.serveVersion)
 	mux.HandleFunc("/debug/vars", s.serveVars)
-	mux.Handle("/metrics", promhttp.Handler())
+	mux.Handle("/metrics", s.metrics.Handler())
 	s.addProbes(mux)
 	if gateway != nil {
 		mux.Handle(gatewayPrefix, gateway)
@@ -58,6 +59,14 @@ func (s *Server) clientHTTP(gateway http.Handler) http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
+	if s.cfg.LogLevel == "debug" {
+		mux.HandleFunc("/debug/requests", func(w http.ResponseWriter, r *http.Request) {
+			trace.Render(w, r, true)
+		})
+		mux.HandleFunc("/debug/events", func(w http.ResponseWriter, r *http.Request) {
+			trace.RenderEvents(w, r, true)
+		})
+	}
 	return &access{log: s.log, origins: s.cfg.CORS, hosts: s.cfg.HostWhitelist, next: mux}
 }
 
@@ -65,7 +74,7 @@ func (s *Server) clientHTTP(gateway http.Handler) http.Handler {
 // clients' traffic is closed to them.
 func (s *Server) metricsHTTP() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.Handler())
+	mux.Handle("/metrics", s.metrics.Handler())
 	s.addProbes(mux)
 	return mux
 }

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 // renewalsInFlight is how many requests of one stream may be under way.
@@ -66,7 +67,7 @@ type renewal struct {
 // keepAlive serves one stream until the client closes its side, or something fails.
 func (s *service) keepAlive(_ any, stream grpc.ServerStream) error {
 	ctx := stream.Context()
-	if err := s.checkMetadata(ctx); err != nil {
+	if err := s.checkMetadata(ctx, manyMessages); err != nil {
 		return err
 	}
 	waiting := make(chan renewal, renewalsInFlight)
@@ -131,6 +132,9 @@ func (s *service) answerRenewal(ctx context.Context, stream grpc.ServerStream, r
 		return true, nil
 	}
 	if r.err != nil {
+		if ctx.Err() == nil {
+			s.metrics.Requests.StreamFailed(metrics.Receiving, "lease-keepalive")
+		}
 		return true, r.err
 	}
 	c := r.call
@@ -139,7 +143,9 @@ func (s *service) answerRenewal(ctx context.Context, stream grpc.ServerStream, r
 	}
 	if err = s.statuses[c.answer.Code]; err == nil {
 		c.reply = c.answer.Body
-		err = stream.SendMsg(c)
+		if err = stream.SendMsg(c); err != nil && ctx.Err() == nil {
+			s.metrics.Requests.StreamFailed(metrics.Sending, "lease-keepalive")
+		}
 	}
 	s.loop.calls.give(c)
 	return err != nil, err

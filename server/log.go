@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/detcd/detcd/kv"
@@ -35,32 +36,69 @@ func NewLogger(c *Config) (*zap.Logger, error) {
 	if err != nil {
 		return nil, err
 	}
-	zc := zap.Config{
-		Level:    zap.NewAtomicLevelAt(level),
-		Sampling: &zap.SamplingConfig{Initial: 100, Thereafter: 100},
-		Encoding: c.LogFormat,
-		EncoderConfig: zapcore.EncoderConfig{
-			TimeKey:        "ts",
-			LevelKey:       "level",
-			NameKey:        "logger",
-			CallerKey:      "caller",
-			MessageKey:     "msg",
-			StacktraceKey:  "stacktrace",
-			LineEnding:     zapcore.DefaultLineEnding,
-			EncodeLevel:    zapcore.LowercaseLevelEncoder,
-			EncodeTime:     encodeLogTime,
-			EncodeDuration: zapcore.StringDurationEncoder,
-			EncodeCaller:   zapcore.ShortCallerEncoder,
-		},
-		ErrorOutputPaths: []string{"stderr"},
+	lines := zapcore.EncoderConfig{
+		TimeKey:        "ts",
+		LevelKey:       "level",
+		NameKey:        "logger",
+		CallerKey:      "caller",
+		MessageKey:     "msg",
+		StacktraceKey:  "stacktrace",
+		LineEnding:     zapcore.DefaultLineEnding,
+		EncodeLevel:    zapcore.LowercaseLevelEncoder,
+		EncodeTime:     encodeLogTime,
+		EncodeDuration: zapcore.StringDurationEncoder,
+		EncodeCaller:   zapcore.ShortCallerEncoder,
 	}
-	for _, out := range c.LogOutputs {
-		if out == "default" {
-			out = "stderr"
+	encoder := zapcore.NewJSONEncoder(lines)
+	if c.LogFormat == "console" {
+		encoder = zapcore.NewConsoleEncoder(lines)
+	}
+	out, err := c.openLog()
+	if err != nil {
+		return nil, err
+	}
+	failures, _, err := zap.Open("stderr")
+	if err != nil {
+		return nil, err
+	}
+	core := zapcore.NewSamplerWithOptions(zapcore.NewCore(encoder, out, level), time.Second,
+		logInitial, logThereafter)
+	return zap.New(core, zap.AddCaller(), zap.AddStacktrace(zapcore.ErrorLevel),
+		zap.ErrorOutput(failures)), nil
+}
+
+// Of equal messages within a second the first logInitial are written, then one in logThereafter.
+const (
+	logInitial    = 100
+	logThereafter = 100
+)
+
+// openLog opens what --log-outputs names.
+func (c *Config) openLog() (zapcore.WriteSyncer, error) {
+	var plain []string
+	var all []zapcore.WriteSyncer
+	for _, name := range c.LogOutputs {
+		switch {
+		case name == "default":
+			plain = append(plain, "stderr")
+		case c.EnableLogRotation && isFile(name):
+			rotated, err := c.rotation()
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, zapcore.AddSync(rotated))
+		default:
+			plain = append(plain, name)
 		}
-		zc.OutputPaths = append(zc.OutputPaths, out)
 	}
-	return zc.Build()
+	if len(plain) > 0 {
+		out, _, err := zap.Open(plain...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, out)
+	}
+	return zapcore.NewMultiWriteSyncer(all...), nil
 }
 
 func encodeLogTime(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
@@ -71,6 +109,7 @@ func encodeLogTime(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
 // debugs. The library has one logger per process, so this is called once, by the program.
 func quietGRPC(level string) {
 	if level == "debug" {
+		grpc.EnableTracing = true // for /debug/requests
 		grpclog.SetLoggerV2(grpclog.NewLoggerV2(os.Stderr, os.Stderr, os.Stderr))
 		return
 	}

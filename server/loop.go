@@ -17,6 +17,7 @@ import (
 	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 const (
@@ -54,6 +55,11 @@ type loop struct {
 	bcryptCost int
 	hashing    chan struct{}
 
+	metrics *metrics.Set
+	sight   sight
+	// slow is from when on a request is written down.
+	slow time.Duration
+
 	desk      desk
 	lastSweep time.Duration
 
@@ -63,17 +69,22 @@ type loop struct {
 	// draining is closed when streams have to end.
 	draining <-chan struct{}
 
-	state   atomic.Pointer[kv.State] // as of the last tick or the last turn that said something
-	ready   chan struct{}            // closed when the node is ready to serve
-	stop    chan struct{}            // closed to end the loop
-	stopped chan struct{}            // closed when the loop has ended
-	halted  chan struct{}            // closed when the node has stopped by itself
-	reason  string                   // why; valid once halted is closed
-	stale   bool                     // state is to be published after this turn
+	// state and seen are as of the last tick or the last turn that said something.
+	state   atomic.Pointer[kv.State]
+	seen    atomic.Pointer[metrics.Snapshot]
+	ready   chan struct{} // closed when the node is ready to serve
+	stop    chan struct{} // closed to end the loop
+	stopped chan struct{} // closed when the loop has ended
+	halted  chan struct{} // closed when the node has stopped by itself
+	reason  string        // why; valid once halted is closed
+	stale   bool          // state is to be published after this turn
 }
 
-func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration) *loop {
+func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration,
+	set *metrics.Set) *loop {
 	return &loop{
+		metrics: set,
+		sight:   sight{transfers: map[raft.MemberID]*transferTimes{}},
 		log:     log,
 		inbox:   newInbox(),
 		calls:   newCallPool(),
@@ -135,8 +146,7 @@ func (l *loop) run(node *kv.Node, disk diskio.Disk, network network) {
 
 // publishFirst makes the state known before anybody can ask for it. The loop must not run yet.
 func (l *loop) publishFirst(node *kv.Node) {
-	state := node.State()
-	l.state.Store(&state)
+	l.show(l.snapshot(node))
 }
 
 // turns steps the node through a batch, in pieces when it is long. What is due goes last in each:
@@ -157,8 +167,10 @@ func (l *loop) turns(work *batch, again, due bool, ticker *time.Ticker) (bool, b
 			piece = append(piece, l.tickInput())
 		}
 		l.watchesTaken(piece)
+		l.sight.turn = l.now()
 		more, _ := l.driver.Turn(piece)
 		l.callCouriers()
+		l.turnEnded(len(piece))
 		again = more || again
 		if due || l.stale {
 			l.stale = false
@@ -215,18 +227,24 @@ func (l *loop) now() time.Duration { return time.Since(l.start) }
 
 func (l *loop) tickInput() kv.Input {
 	now := time.Now()
+	l.lateness(now.Sub(l.start))
 	return kv.Input{Kind: kv.InputTick, Mono: int64(now.Sub(l.start)), Wall: now.UnixNano()}
 }
 
 // publish lets other goroutines see the node's state.
 func (l *loop) publish() {
-	s := l.driver.Node.State()
-	l.state.Store(&s)
+	s := l.snapshot(l.driver.Node)
+	l.show(s)
 	l.members.update(s.Members)
 	l.members.refuse(s.Removed)
 	if s.Ready && !isClosed(l.ready) {
 		close(l.ready)
 	}
+}
+
+func (l *loop) show(s *metrics.Snapshot) {
+	l.seen.Store(s)
+	l.state.Store(&s.State)
 }
 
 // sweep answers calls that the node keeps for longer than any request may take. The node times its
@@ -299,6 +317,10 @@ func (l *loop) reportDamage(a *kv.Answer) {
 // Answer completes the call that a waits for.
 func (l *loop) Answer(a kv.Answer) {
 	if c := l.desk.leave(a.Token); c != nil {
+		c.served = l.sight.turn
+		if since := time.Duration(c.turn); a.Index != 0 && c.served-since > l.slow {
+			c.durable, c.committed = l.sight.marks.find(a.Index, since, c.served)
+		}
 		l.settle(c, a)
 	}
 }
@@ -318,7 +340,7 @@ func (l *loop) Read(r kv.Read) {
 		l.inbox.viewEnd(r.View)
 		return
 	}
-	c.read, c.granted = r, true
+	c.read, c.granted, c.served = r, true, l.sight.turn
 	if !c.settle() {
 		l.inbox.viewEnd(r.View)
 		l.calls.give(c)

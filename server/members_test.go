@@ -81,6 +81,10 @@ func TestAClusterGrowsAndShrinks(t *testing.T) {
 	_, err = cli.MemberPromote(ctx, added.Member.ID)
 	require.NoError(t, err)
 
+	// The promoted member hears of it a little later than whom it was asked of.
+	require.Eventually(t, func() bool { return !c.servers[1].loop.learns() }, patience,
+		10*time.Millisecond)
+
 	// The third needs two that have known each other for five seconds.
 	cfg, url = c.newcomer()
 	require.Eventually(t, func() bool {

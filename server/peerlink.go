@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 const (
@@ -44,6 +45,7 @@ type link struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	inbox   *inbox // hears that this member was removed
+	seen    *metrics.Peer
 
 	mu      sync.Mutex
 	up      bool
@@ -54,7 +56,7 @@ type link struct {
 }
 
 func startLink(log *zap.Logger, self identity, to raft.MemberID, channel channelKind,
-	addrs []string, in *inbox) *link {
+	addrs []string, in *inbox, seen *metrics.Peer) *link {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &link{
 		log:     log.With(zap.Stringer("remote-peer-id", to), zap.Stringer("channel", channel)),
@@ -65,6 +67,7 @@ func startLink(log *zap.Logger, self identity, to raft.MemberID, channel channel
 		cancel:  cancel,
 		ended:   make(chan struct{}),
 		inbox:   in,
+		seen:    seen,
 		addrs:   addrs,
 	}
 	go l.run(ctx)
@@ -82,6 +85,7 @@ func (l *link) send(m *raft.Message) {
 	if !l.up || len(l.buf) > 0 && len(l.buf)+size > linkBytes {
 		l.dropped++
 		l.mu.Unlock()
+		l.seen.SendFailed()
 		return
 	}
 	start := len(l.buf)
@@ -108,8 +112,10 @@ func (l *link) run(ctx context.Context) {
 			l.log.Info("established connection with remote peer",
 				zap.Stringer("address", conn.RemoteAddr()))
 			said, backoff = "", minBackoff
+			l.noteUp()
 			err = l.carry(ctx, conn)
 			_ = conn.Close()
+			l.noteDown()
 		}
 		if ctx.Err() != nil {
 			return
@@ -127,6 +133,19 @@ func (l *link) run(ctx context.Context) {
 		case <-time.After(backoff):
 		}
 		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// noteUp and noteDown tell the metrics of the connection that consensus uses.
+func (l *link) noteUp() {
+	if l.channel == channelMessages {
+		l.seen.Up()
+	}
+}
+
+func (l *link) noteDown() {
+	if l.channel == channelMessages {
+		l.seen.Down()
 	}
 }
 
@@ -233,7 +252,10 @@ func (l *link) carry(ctx context.Context, conn net.Conn) error {
 		if err := conn.SetWriteDeadline(time.Now().Add(peerWriteTimeout)); err != nil {
 			return err
 		}
-		if _, err := conn.Write(full); err != nil {
+		n, err := conn.Write(full)
+		l.seen.SentBytes(n)
+		if err != nil {
+			l.seen.SendFailed()
 			return err
 		}
 		spare = full

@@ -15,6 +15,7 @@ import (
 
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 const (
@@ -28,6 +29,8 @@ type peers struct {
 	log        *zap.Logger
 	self       identity
 	inbox      *inbox
+	metrics    *metrics.Peers
+	start      time.Time // origin of the times of heartbeats
 	frameLimit int
 
 	// remotes is whom a member that has no state yet talks to.
@@ -47,6 +50,7 @@ type peers struct {
 type peer struct {
 	addrs []string
 	links [numChannels]*link // by channel, less one
+	seen  *metrics.Peer
 }
 
 // origin names an incoming connection: a member has one per channel, and the newest counts.
@@ -55,11 +59,14 @@ type origin struct {
 	channel channelKind
 }
 
-func newPeers(log *zap.Logger, self identity, in *inbox, lim *kv.Limits) *peers {
+func newPeers(log *zap.Logger, self identity, in *inbox, lim *kv.Limits,
+	measured *metrics.Peers) *peers {
 	return &peers{
 		log:        log,
 		self:       self,
 		inbox:      in,
+		metrics:    measured,
+		start:      time.Now(),
 		frameLimit: max(minFrameLimit, 2*(lim.MessageBytes+lim.MaxRequestBytes+lim.ChunkBytes)),
 		links:      map[raft.MemberID]*peer{},
 		incoming:   map[origin]net.Conn{},
@@ -75,6 +82,8 @@ func (p *peers) Send(m raft.Message) {
 	}
 	channel := channelMessages
 	switch m.Type {
+	case raft.MsgHeartbeat:
+		to.seen.Asked(time.Since(p.start))
 	case raft.MsgSnapshotOffer, raft.MsgSnapshotChunk, raft.MsgSnapshotAck:
 		channel = channelBulk
 	}
@@ -104,9 +113,9 @@ func (p *peers) update(members []kv.Member) {
 			}
 			old.cancel()
 		}
-		n := &peer{addrs: addrs}
+		n := &peer{addrs: addrs, seen: p.measured(m.ID)}
 		for i := range n.links {
-			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), addrs, p.inbox)
+			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), addrs, p.inbox, n.seen)
 		}
 		p.links[m.ID] = n
 	}
@@ -116,6 +125,11 @@ func (p *peers) update(members []kv.Member) {
 			delete(p.links, id)
 		}
 	}
+}
+
+// measured is what the metrics have of a member.
+func (p *peers) measured(id raft.MemberID) *metrics.Peer {
+	return p.metrics.Peer(p.self.member, id)
 }
 
 // refuse closes the connections of removed members. When they dial again, they learn why.
@@ -211,6 +225,7 @@ func (p *peers) receive(conn net.Conn) error {
 		return err
 	}
 	defer p.leave(from, conn)
+	seen := p.measured(h.From)
 	dropped := 0
 	for {
 		kind, content, err := readFrame(r, p.frameLimit)
@@ -218,8 +233,10 @@ func (p *peers) receive(conn net.Conn) error {
 			return nil
 		}
 		if err != nil {
+			seen.ReceiveFailed()
 			return err
 		}
+		seen.ReceivedBytes(frameHeaderBytes + len(content))
 		if kind != frameMessage {
 			return fmt.Errorf("unexpected frame of kind %d from member %v", kind, h.From)
 		}
@@ -230,6 +247,9 @@ func (p *peers) receive(conn net.Conn) error {
 		if m.From != h.From || m.To != p.self.member {
 			return fmt.Errorf("message from %v to %v on a connection from %v to %v", m.From, m.To,
 				h.From, p.self.member)
+		}
+		if m.Type == raft.MsgHeartbeatResp {
+			seen.Answered(time.Since(p.start))
 		}
 		if !p.inbox.message(&m, len(content)) {
 			if dropped++; dropped == 1 {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 const patience = 20 * time.Second
@@ -35,7 +36,8 @@ func startStation(t *testing.T, id identity) *station {
 	members := newHandedListener(l.Addr())
 	people := newHandedListener(l.Addr())
 	split := newSplitter(log, l, route{framePreamble[:sniffBytes], members}, route{"", people})
-	s := &station{peers: newPeers(log, id, newInbox(), &kv.Limits{}), addr: l.Addr().String(),
+	s := &station{peers: newPeers(log, id, newInbox(), &kv.Limits{},
+		&metrics.New(&metrics.Options{}).Peers), addr: l.Addr().String(),
 		logs: logs}
 	web := newHTTP(log, http.NotFoundHandler())
 	go split.serve()

@@ -22,8 +22,8 @@ import (
 func (s *Server) addProbes(mux *http.ServeMux) {
 	mux.HandleFunc("/health", s.serveHealth)
 	local := check{"serializable_read", s.checkLocalRead}
-	s.addChecks(mux, "/livez", []check{local})
-	s.addChecks(mux, "/readyz", []check{
+	s.addChecks(mux, "livez", []check{local})
+	s.addChecks(mux, "readyz", []check{
 		{"data_corruption", s.checkCorruption},
 		local,
 		{"linearizable_read", s.checkRead},
@@ -54,10 +54,12 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 		panic("server: " + err.Error())
 	}
 	if reason != "" {
+		s.metrics.Health.Failures.Inc()
 		s.log.Warn("/health error", zap.String("output", string(body)))
 		http.Error(w, string(body), http.StatusServiceUnavailable)
 		return
 	}
+	s.metrics.Health.Success.Inc()
 	s.write(w, string(body))
 }
 
@@ -115,9 +117,9 @@ type check struct {
 	ask  func(context.Context) error
 }
 
-// addChecks serves all checks at path, and each of them below it.
-func (s *Server) addChecks(mux *http.ServeMux, path string, all []check) {
-	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+// addChecks serves all checks below the root under a name, and each of them below that.
+func (s *Server) addChecks(mux *http.ServeMux, name string, all []check) {
+	mux.HandleFunc("/"+name, func(w http.ResponseWriter, r *http.Request) {
 		if !allowGet(w, r) {
 			return
 		}
@@ -132,22 +134,25 @@ func (s *Server) addChecks(mux *http.ServeMux, path string, all []check) {
 		asked := slices.DeleteFunc(slices.Clone(all), func(c check) bool {
 			return slices.Contains(excluded, c.name)
 		})
-		s.serveChecks(w, r, asked)
+		s.serveChecks(w, r, name, asked)
 	})
 	for i := range all {
-		mux.HandleFunc(path+"/"+all[i].name, func(w http.ResponseWriter, r *http.Request) {
+		mux.HandleFunc("/"+name+"/"+all[i].name, func(w http.ResponseWriter, r *http.Request) {
 			if allowGet(w, r) {
-				s.serveChecks(w, r, all[i:i+1])
+				s.serveChecks(w, r, name, all[i:i+1])
 			}
 		})
 	}
 }
 
-func (s *Server) serveChecks(w http.ResponseWriter, r *http.Request, asked []check) {
+func (s *Server) serveChecks(w http.ResponseWriter, r *http.Request, kind string,
+	asked []check) {
 	var lines strings.Builder
 	failed := false
 	for _, c := range asked {
-		if err := c.ask(r.Context()); err != nil {
+		err := c.ask(r.Context())
+		s.metrics.Health.Check("/"+kind, c.name, err)
+		if err != nil {
 			fmt.Fprintf(&lines, "[-]%s failed: %v\n", c.name, err)
 			failed = true
 			continue

@@ -27,7 +27,7 @@ func (s *service) rangeStream(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	ctx := stream.Context()
-	err := s.checkMetadata(ctx)
+	err := s.checkMetadata(ctx, manyMessages)
 	if err == nil {
 		err = s.statuses[kv.Validate(kv.MethodRangeStream, c.raw, &s.loop.limits)]
 	}

@@ -200,6 +200,7 @@ func (s *Server) release() {
 	if s.peers != nil {
 		s.peers.close()
 	}
+	s.tracing.stop(s.log)
 	if s.disk != nil {
 		if err := s.disk.Close(); err != nil {
 			s.log.Warn("failed to close the disk", zap.Error(err))

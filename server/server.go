@@ -27,9 +27,11 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"github.com/detcd/detcd/diskio"
 	"github.com/detcd/detcd/diskio/osdisk"
 	"github.com/detcd/detcd/kv"
 	"github.com/detcd/detcd/raft"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 // Server is one running member.
@@ -40,6 +42,9 @@ type Server struct {
 	unlock func() error
 	disk   *osdisk.Disk
 	loop   *loop
+
+	metrics *metrics.Set
+	tracing *tracing // nil when nothing is traced
 
 	peers     *peers
 	grpc      *grpc.Server
@@ -99,11 +104,12 @@ func (s *Server) open() error {
 	nodeConfig := s.nodeConfig(start)
 	nodeConfig.Tokens = tokens.kind
 	s.logStart(&nodeConfig)
-	s.loop = newLoop(s.log, &nodeConfig, s.cfg.requestTimeout())
+	s.metrics = metrics.New(s.metricsOptions())
+	s.loop = newLoop(s.log, &nodeConfig, s.cfg.requestTimeout(), s.metrics)
 	s.loop.draining = s.stopServe
 	s.loop.bcryptCost = s.cfg.bcryptCost(s.log)
-	s.disk, err = osdisk.Open(filepath.Join(s.cfg.dataDir(), memberDir), osdisk.Options{},
-		s.loop.inbox.completion)
+	s.disk, err = osdisk.Open(filepath.Join(s.cfg.dataDir(), memberDir),
+		osdisk.Options{Observe: s.metrics.Disk.Observe}, s.loop.inbox.completion)
 	if err != nil {
 		return err
 	}
@@ -111,7 +117,8 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
-	s.peers = newPeers(s.log, start.identity, s.loop.inbox, &nodeConfig.Limits)
+	s.peers = newPeers(s.log, start.identity, s.loop.inbox, &nodeConfig.Limits,
+		&s.metrics.Peers)
 	if s.inner, err = newInner(); err != nil {
 		return err
 	}
@@ -125,7 +132,10 @@ func (s *Server) open() error {
 			return err
 		}
 	}
-	s.grpc = newGRPC(&s.cfg, s.loop, s.inner, tokens)
+	if s.tracing, err = startTracing(&s.cfg, s.log); err != nil {
+		return err
+	}
+	s.grpc = newGRPC(&s.cfg, s.loop, s.inner, tokens, s.tracing)
 	s.loop.publishFirst(node)
 	go s.loop.run(node, s.disk, s.peers)
 	go s.measureSpace()
@@ -134,6 +144,20 @@ func (s *Server) open() error {
 	go s.serveClients()
 	s.logOpen(&nodeConfig)
 	return nil
+}
+
+// metricsOptions says what the metrics measure; the disk and the loop come later.
+func (s *Server) metricsOptions() *metrics.Options {
+	return &metrics.Options{
+		Mode:    metrics.Mode(s.cfg.Metrics),
+		Version: Version,
+		Gates:   s.cfg.gateSettings(),
+		Source: metrics.Source{
+			Snapshot: func() *metrics.Snapshot { return s.loop.seen.Load() },
+			Queues:   func() metrics.Queues { return s.loop.queues() },
+			Lane:     func(l diskio.Lane) osdisk.LaneStats { return s.disk.Stats(l) },
+		},
+	}
 }
 
 // listen opens the ports, or takes those that the caller has opened.

@@ -16,6 +16,7 @@ import (
 	"hash"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -41,7 +42,7 @@ func (s *service) snapshot(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	ctx := stream.Context()
-	err := s.checkMetadata(ctx)
+	err := s.checkMetadata(ctx, manyMessages)
 	if err == nil {
 		err = s.statuses[kv.Validate(kv.MethodSnapshot, c.raw, &s.loop.limits)]
 	}
@@ -55,7 +56,7 @@ func (s *service) snapshot(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	sending := &snapshotStream{stream: stream, stall: stallLimit, sum: sha256.New(),
-		sent: make(chan struct{}, 1), done: make(chan error, 1)}
+		took: s.metrics.Disk.Backup, sent: make(chan struct{}, 1), done: make(chan error, 1)}
 	go func() {
 		err := sending.run(read, s.loop.log)
 		if damage := sending.damage; damage != "" {
@@ -71,6 +72,7 @@ func (s *service) snapshot(_ any, stream grpc.ServerStream) error {
 type snapshotStream struct {
 	stream grpc.ServerStream
 	stall  time.Duration
+	took   prometheus.Observer // by a backup that was sent
 	sum    hash.Hash
 	total  int64
 	passed int64  // bytes of the database
@@ -124,6 +126,7 @@ func (s *snapshotStream) run(read *kv.Read, log *zap.Logger) error {
 	if err := s.send(s.sum.Sum(nil)); err != nil {
 		return s.fail(log, err)
 	}
+	s.took.Observe(time.Since(began).Seconds())
 	log.Info("successfully sent database snapshot to client",
 		append(fields, zap.Duration("took", time.Since(began)))...)
 	return nil

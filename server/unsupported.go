@@ -89,19 +89,7 @@ func parkedSecurityFlags() []parkedFlag {
 }
 
 func parkedOperationFlags() []parkedFlag {
-	const rotation = `{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, ` +
-		`"compress": false}`
 	return []parkedFlag{
-		{name: "enable-log-rotation", kind: boolFlag, preset: "false"},
-		{name: "log-rotation-config-json", preset: rotation},
-		{name: "warning-apply-duration", kind: durationFlag, preset: "100ms"},
-		{name: "warning-unary-request-duration", kind: durationFlag, preset: "300ms"},
-		{name: "metrics", preset: "basic"},
-		{name: "enable-distributed-tracing", kind: boolFlag, preset: "false"},
-		{name: "distributed-tracing-address", preset: "localhost:4317"},
-		{name: "distributed-tracing-service-name", preset: "etcd"},
-		{name: "distributed-tracing-instance-id"},
-		{name: "distributed-tracing-sampling-rate", kind: intFlag, preset: "0"},
 		{name: "compaction-batch-limit", kind: intFlag, preset: "0"},
 		{name: "compaction-sleep-interval", kind: durationFlag, preset: "0s"},
 		{name: "downgrade-check-time", kind: durationFlag, preset: "5s"},

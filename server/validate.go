@@ -66,6 +66,9 @@ func (c *Config) Validate() error {
 	if err := c.validateOperations(); err != nil {
 		return err
 	}
+	if err := c.Tracing.validate(); err != nil {
+		return err
+	}
 	return c.validateGates()
 }
 
@@ -85,6 +88,10 @@ func (c *Config) validateLogging() error {
 	}
 	if len(c.LogOutputs) > 1 && slices.Contains(c.LogOutputs, "default") {
 		return errors.New(`multi logoutput for "default" is not supported yet`)
+	}
+	if c.EnableLogRotation {
+		_, err := c.rotation()
+		return err
 	}
 	return nil
 }

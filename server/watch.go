@@ -13,6 +13,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/server/metrics"
 )
 
 // parcel is one response in a stream's queue.
@@ -27,6 +29,7 @@ type parcel struct {
 	id     int64
 	body   mem.BufferSlice // all but the watch id; shared
 	charge int
+	events int
 }
 
 // watchStream is one open stream.
@@ -35,6 +38,7 @@ type watchStream struct {
 	stream      grpc.ServerStream
 	inbox       *inbox
 	courier     *courier
+	metrics     *metrics.Set
 	limit       int // bytes that may wait before no more requests are received
 	wantsLeader bool
 	// touched is the loop's: the stream has got something in this turn.
@@ -70,15 +74,15 @@ func requestCost(raw []byte) int { return len(raw) + 128 }
 // watch serves one stream.
 func (s *service) watch(_ any, stream grpc.ServerStream) error {
 	ctx := stream.Context()
-	if err := s.checkMetadata(ctx); err != nil {
+	if err := s.checkMetadata(ctx, manyMessages); err != nil {
 		return err
 	}
 	if s.loop.learns() {
 		return s.statuses[kv.ErrNotLearner]
 	}
-	w := &watchStream{stream: stream, inbox: s.loop.inbox, limit: s.loop.limits.WatchBytes,
-		wantsLeader: wantsLeader(ctx), ended: make(chan struct{}, 1),
-		room: make(chan struct{}, 1)}
+	w := &watchStream{stream: stream, inbox: s.loop.inbox, metrics: s.metrics,
+		limit: s.loop.limits.WatchBytes, wantsLeader: wantsLeader(ctx),
+		ended: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	address := ""
 	if p, ok := caller.FromContext(ctx); ok {
 		address = p.Addr.String()
@@ -132,6 +136,8 @@ func (s *service) receiveWatches(ctx context.Context, w *watchStream) {
 		}
 		if err == nil {
 			err = s.statuses[kv.ValidateWatch(m.raw)]
+		} else if ctx.Err() == nil {
+			s.metrics.Requests.StreamFailed(metrics.Receiving, "watch")
 		}
 		if err != nil {
 			w.end(err)
@@ -175,12 +181,12 @@ func (w *watchStream) awaitRoom(ctx context.Context) bool {
 }
 
 // put queues a response for some of the stream's watchers.
-func (w *watchStream) put(to []kv.WatchRecipient, body mem.BufferSlice, charge int) {
+func (w *watchStream) put(to []kv.WatchRecipient, body mem.BufferSlice, d *kv.WatchDelivery) {
 	w.mu.Lock()
 	for i := range to {
-		w.queue = append(w.queue, parcel{to[i].ID, body, charge})
+		w.queue = append(w.queue, parcel{to[i].ID, body, d.Charge, d.Events})
 	}
-	w.waiting += charge * len(to)
+	w.waiting += d.Charge * len(to)
 	w.mu.Unlock()
 }
 
@@ -196,14 +202,17 @@ func (w *watchStream) deliver() progress {
 	queue := w.queue
 	w.queue = w.spare[:0]
 	w.mu.Unlock()
-	sum := 0
+	sum, events := 0, 0
 	var failed error
+	began := time.Now()
 	for i := range queue {
 		if failed = w.send(&queue[i]); failed != nil {
 			break
 		}
 		sum += queue[i].charge
+		events += queue[i].events
 	}
+	w.measure(time.Since(began), len(queue), events, failed)
 	clear(queue)
 	w.spare = queue[:0]
 	if cap(queue) > keptParcels {
@@ -225,6 +234,21 @@ func (w *watchStream) deliver() progress {
 		return unfinished
 	}
 	return finished
+}
+
+// measure counts a visit that took so long.
+func (w *watchStream) measure(took time.Duration, responses, events int, failed error) {
+	m := &w.metrics.Watch
+	switch {
+	case failed != nil && w.stream.Context().Err() == nil:
+		w.metrics.Requests.StreamFailed(metrics.Sending, "watch")
+	case failed != nil:
+	case events == 0:
+		m.Control.Observe(took.Seconds())
+	default:
+		m.Send.Observe(took.Seconds())
+		m.PerEvent.Observe(took.Seconds() / float64(responses))
+	}
 }
 
 // keptParcels is the room that an empty queue may keep.

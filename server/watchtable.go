@@ -98,6 +98,9 @@ func (l *loop) Watch(d *kv.WatchDelivery) {
 	for _, piece := range d.Body {
 		body = append(body, mem.SliceBuffer(piece))
 	}
+	if d.Events > 0 {
+		l.metrics.Watch.Events.Add(float64(d.Events * len(d.To)))
+	}
 	w := &l.watches
 	w.table.mu.Lock()
 	defer w.table.mu.Unlock()
@@ -107,7 +110,7 @@ func (l *loop) Watch(d *kv.WatchDelivery) {
 			j++
 		}
 		if s := w.table.find(id); s != nil {
-			s.put(d.To[i:j], body, d.Charge)
+			s.put(d.To[i:j], body, d)
 			if !s.touched {
 				s.touched = true
 				w.touched = append(w.touched, s)

@@ -57,7 +57,7 @@ func (d *Disk) performWrites(l *lane, ops []diskio.Op) {
 	l.writes.Add(uint64(len(ops)))
 	l.writeCalls.Add(1)
 	l.writeBytes.Add(uint64(written))
-	d.observe(l, diskio.Write, started, size, len(ops))
+	d.observe(l, &ops[0], started, size, len(ops))
 	for i := range ops {
 		written -= len(ops[i].Data)
 		if err != nil && written < 0 || err != nil && len(ops[i].Data) == 0 {

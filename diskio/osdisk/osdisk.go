@@ -43,6 +43,7 @@ type Options struct {
 type Observation struct {
 	Lane     diskio.Lane
 	Kind     diskio.Kind
+	File     string
 	Bytes    int // Write: of all gathered operations
 	Ops      int // operations that the step completed
 	Duration time.Duration
@@ -193,16 +194,16 @@ func (d *Disk) perform(l *lane, ops []diskio.Op) {
 	switch op.Kind {
 	case diskio.Sync, diskio.SyncDir:
 		l.syncs.Add(1)
-		d.observe(l, op.Kind, started, 0, 1)
+		d.observe(l, &op, started, 0, 1)
 	case diskio.Allocate:
-		d.observe(l, op.Kind, started, 0, 1)
+		d.observe(l, &op, started, 0, 1)
 	}
 	d.complete(l, op, data, err)
 }
 
-func (d *Disk) observe(l *lane, kind diskio.Kind, started time.Time, bytes, ops int) {
+func (d *Disk) observe(l *lane, op *diskio.Op, started time.Time, bytes, ops int) {
 	if d.opt.Observe != nil {
-		d.opt.Observe(Observation{Lane: l.id, Kind: kind, Bytes: bytes, Ops: ops,
+		d.opt.Observe(Observation{Lane: l.id, Kind: op.Kind, File: op.File, Bytes: bytes, Ops: ops,
 			Duration: time.Since(started)})
 	}
 }

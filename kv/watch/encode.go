@@ -31,6 +31,7 @@ type Delivery struct {
 	// Charge is what each recipient's stream is charged until its edge reports the response as
 	// consumed.
 	Charge int
+	Events int // that Body carries
 }
 
 // AppendID appends the field that makes a Delivery's body a recipient's response.

@@ -208,6 +208,14 @@ func (h *Hub) Streams() int { return len(h.streams) }
 // Behind is the number of watchers that have not got everything that is there for them.
 func (h *Hub) Behind() int { return h.watchers - h.live.members - len(h.futures.list) }
 
+// Lag is how many revisions the pass that is farthest behind has to go, 0 when all have everything.
+func (h *Hub) Lag() (revisions int64) {
+	for _, p := range h.passes {
+		revisions = max(revisions, int64(h.front-p.front.Main))
+	}
+	return revisions
+}
+
 // Cost is about how many microseconds letting events out has taken since it was last asked: whoever
 // lets revisions out in steps of bounded work counts it.
 func (h *Hub) Cost() (units int) {

@@ -189,7 +189,9 @@ func (a *audience) receive() {
 		for _, to := range d.To {
 			a.charged[to.Stream] = append(a.charged[to.Stream], d.Charge)
 			a.total[to.Stream] += d.Charge
-			a.judge(to, a.response(d, to))
+			r := a.response(d, to)
+			require.Len(a.t, r.Events, d.Events)
+			a.judge(to, r)
 		}
 	}
 	a.out = a.out[:0]
@@ -527,6 +529,7 @@ func TestNearWatchersDoNotWaitForFarOnes(t *testing.T) {
 	a.create(2, Create{Spec: Spec{Key: []byte("a")}, Start: a.store.newest() - 5})
 	a.receive()
 	require.LessOrEqual(t, len(a.hub.passes), tinyLimits(1).Passes)
+	require.EqualValues(t, a.store.newest()+1-701, a.hub.Lag(), "the seventh pass begins at 701")
 	for range 3 * tinyLimits(1).Passes {
 		_, err := a.hub.Work(a.env(), 100)
 		require.NoError(t, err)
@@ -534,6 +537,7 @@ func TestNearWatchersDoNotWaitForFarOnes(t *testing.T) {
 	}
 	require.Equal(t, a.store.newest()+1, a.seats[seat{2, 0}].next)
 	a.settle()
+	require.Zero(t, a.hub.Lag())
 }
 
 // Notices that nobody asked for do not pile up where nobody reads.

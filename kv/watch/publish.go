@@ -243,7 +243,7 @@ func (h *Hub) letOutFrom(env Env, s *scope, w *watcher, head []byte) {
 func (h *Hub) split(s *scope, head []byte) []Delivery {
 	if s.spec.Options&Fragment == 0 || len(head)+s.size < h.limits.FragmentBytes ||
 		len(s.events) < 2 {
-		return []Delivery{delivery(encodeEvents(head, s.events, s.size, whole))}
+		return []Delivery{delivery(encodeEvents(head, s.events, s.size, whole), len(s.events))}
 	}
 	var parts []Delivery
 	for from := 0; from < len(s.events); {
@@ -259,14 +259,14 @@ func (h *Hub) split(s *scope, head []byte) []Delivery {
 		if to == len(s.events) {
 			f = whole
 		}
-		parts = append(parts, delivery(encodeEvents(head, s.events[from:to], size, f)))
+		parts = append(parts, delivery(encodeEvents(head, s.events[from:to], size, f), to-from))
 		from = to
 	}
 	return parts
 }
 
-func delivery(body [][]byte) Delivery {
-	d := Delivery{Body: body, Charge: responseCost}
+func delivery(body [][]byte, events int) Delivery {
+	d := Delivery{Body: body, Charge: responseCost, Events: events}
 	for _, piece := range body {
 		d.Charge += len(piece)
 	}

@@ -1,0 +1,3 @@
+module github.com/detcd/detcd/test/metrics
+
+go 1.26.0
