@@ -14,14 +14,18 @@ import (
 // candidate is kept when its run fails with the same signature. What is left out changes no draw of
 // what stays, so most candidates go on as before.
 type Shrinking struct {
-	Plan Plan // the smallest so far
+	Plan   Plan // the smallest so far
+	Finder Finder
+	Width  int // how many candidates the finder likes to get at a time
+}
+
+// Finder tries candidates for a Shrinking.
+type Finder interface {
 	// First runs candidates, at the same time if it likes, and returns the first one that fails in
 	// the same way, -1 if none does. It may return -1 at once when there is no time left.
-	First func([]Plan) int
-	// Say, if not nil, is told what is being tried.
-	Say func(stage string)
-	// Width is how many candidates First likes to get at a time.
-	Width int
+	First(candidates []Plan) int
+	// Stage is told what is left out next.
+	Stage(name string)
 }
 
 // Shrink does all there is to do, until nothing can be left out any more.
@@ -47,9 +51,7 @@ func (s *Shrinking) Shrink(failure *Failure, acts []uint64) {
 }
 
 func (s *Shrinking) stage(name string, do func()) {
-	if s.Say != nil {
-		s.Say(name)
-	}
+	s.Finder.Stage(name)
 	do()
 }
 
@@ -72,7 +74,7 @@ func clonePlan(p *Plan) Plan {
 func (s *Shrinking) try(candidates ...Plan) (which int, ok bool) {
 	which = -1
 	if len(candidates) > 0 {
-		which = s.First(candidates)
+		which = s.Finder.First(candidates)
 	}
 	if which >= 0 {
 		s.Plan = candidates[which]

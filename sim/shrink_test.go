@@ -24,17 +24,8 @@ func TestShrinkingKeepsWhatTheFailureNeeds(t *testing.T) {
 		return found == 2 && len(p.Scripts) > 1 && !p.Scripts[1].Silent &&
 			p.Scripts[1].sends(7) && p.Limits.StepUnits == plan.Limits.StepUnits
 	}
-	runs := 0
-	s := Shrinking{Plan: plan, Width: 2, First: func(all []Plan) int {
-		for i := range all {
-			runs++
-			require.NoError(t, all[i].check())
-			if fails(&all[i]) {
-				return i
-			}
-		}
-		return -1
-	}}
+	f := &finderOf{t: t, fails: fails}
+	s := Shrinking{Plan: plan, Width: 2, Finder: f}
 	acts := make([]uint64, len(plan.Scripts))
 	acts[1] = 100
 	s.Shrink(&Failure{At: plan.Chaos + second}, acts)
@@ -46,7 +37,27 @@ func TestShrinkingKeepsWhatTheFailureNeeds(t *testing.T) {
 	require.LessOrEqual(t, s.Plan.Members, 2)
 	small := Scenario{Plan: s.Plan}
 	require.LessOrEqual(t, small.Lines(), 6, small.Text())
-	require.Less(t, runs, 2000)
+	require.Less(t, f.runs, 2000)
+}
+
+// finderOf runs nothing: a function says what fails.
+type finderOf struct {
+	t     *testing.T
+	fails func(*Plan) bool
+	runs  int
+}
+
+func (f *finderOf) Stage(string) {}
+
+func (f *finderOf) First(all []Plan) int {
+	for i := range all {
+		f.runs++
+		require.NoError(f.t, all[i].check())
+		if f.fails(&all[i]) {
+			return i
+		}
+	}
+	return -1
 }
 
 func TestDroppingAMemberMovesThoseBehindIt(t *testing.T) {

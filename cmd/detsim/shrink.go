@@ -47,12 +47,9 @@ func (o *shrinkOptions) shrink(p *sim.Plan) error {
 	if r.Failure == nil {
 		return fmt.Errorf("seed %d does not fail, so there is nothing to shrink", p.Seed)
 	}
-	f := &finder{want: r.Failure.Signature(), deadline: begin.Add(o.budget)}
+	f := &finder{want: r.Failure.Signature(), begin: begin, deadline: begin.Add(o.budget)}
 	fmt.Fprintf(os.Stderr, "keeping: %s\n", f.want)
-	s := sim.Shrinking{Plan: *p, Width: o.jobs, First: f.first, Say: func(stage string) {
-		fmt.Fprintf(os.Stderr, "%6.1f s, %d runs: %s\n", time.Since(begin).Seconds(), f.runs,
-			stage)
-	}}
+	s := sim.Shrinking{Plan: *p, Width: o.jobs, Finder: f}
 	s.Shrink(r.Failure, r.Acts)
 	small := sim.Scenario{Plan: s.Plan}
 	last := sim.RunPlan(&s.Plan, sim.Options{})
@@ -72,13 +69,18 @@ func (o *shrinkOptions) shrink(p *sim.Plan) error {
 
 // finder runs candidates until one fails as wanted.
 type finder struct {
-	want     string
-	deadline time.Time
-	runs     int
+	want            string
+	begin, deadline time.Time
+	runs            int
 }
 
-// first runs all candidates at the same time and returns the first one that fails as wanted.
-func (f *finder) first(candidates []sim.Plan) int {
+// Stage implements sim.Finder.
+func (f *finder) Stage(name string) {
+	fmt.Fprintf(os.Stderr, "%6.1f s, %d runs: %s\n", time.Since(f.begin).Seconds(), f.runs, name)
+}
+
+// First runs all candidates at the same time and returns the first one that fails as wanted.
+func (f *finder) First(candidates []sim.Plan) int {
 	if time.Now().After(f.deadline) {
 		return -1
 	}

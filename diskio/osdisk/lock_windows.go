@@ -13,8 +13,8 @@ import (
 var ErrLocked = errors.New("osdisk: data directory is in use by another process")
 
 // Lock claims the data directory for this process, until release is called or the process ends. A
-// directory cannot be locked here, so a file in it is. It does not wait: the error matches ErrLocked
-// when the directory is claimed already.
+// directory cannot be locked here, so a file in it is. It does not wait: the error matches
+// ErrLocked when the directory is claimed already.
 func Lock(dir string) (release func() error, err error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
