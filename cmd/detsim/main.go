@@ -32,7 +32,7 @@ func main() {
 		Use: "detsim", Short: "Simulate clusters under faults", SilenceUsage: true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), replayCommand(), benchCommand(), mutantsCommand())
+	root.AddCommand(runCommand(), replayCommand(), stepCommand(), benchCommand(), mutantsCommand())
 	if err := root.Execute(); err != nil {
 		if !errors.Is(err, errFound) && !errors.Is(err, errUnreached) {
 			fmt.Fprintln(os.Stderr, "detsim:", err)
