@@ -105,7 +105,7 @@ func (r *Read) Run(scratch *mvcc.Scratch) Answer { return r.answer(r.run(scratch
 
 // answer is the outcome of what was read.
 func (r *Read) answer(body [][]byte, err error) Answer {
-	a := Answer{Token: r.Token, Body: body, Revision: r.header.Revision, Confirmed: r.confirmed}
+	a := Answer{Token: r.Token, Body: body, Revision: r.header.Revision}
 	if err == nil {
 		return a
 	}

@@ -9,3 +9,6 @@ func Picture(history []Operation) Result {
 	}
 	return result
 }
+
+// Drawable says whether there is something to Visualize.
+func (r *Result) Drawable() bool { return len(r.drawn) > 0 }

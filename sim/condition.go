@@ -108,7 +108,8 @@ func parseSeconds(text string) (int64, error) {
 	}
 	nanos := uint64(0)
 	if part != "" {
-		if nanos, err = strconv.ParseUint(part+strings.Repeat("0", 9-len(part)), 10, 64); err != nil {
+		part += strings.Repeat("0", 9-len(part))
+		if nanos, err = strconv.ParseUint(part, 10, 64); err != nil {
 			return 0, fmt.Errorf("%q are no seconds", text)
 		}
 	}
@@ -240,7 +241,8 @@ func (s *stand) reached(w *Walk, c *Condition) bool {
 	s.glances[m.index] = now
 	if c.kind == atLeader {
 		led := before.Role == now.Role && before.Term == now.Term
-		return now.Role == raft.Leader && !led && (c.number == anyNumber || c.number == uint64(m.index))
+		return now.Role == raft.Leader && !led &&
+			(c.number == anyNumber || c.number == uint64(m.index))
 	}
 	return c.measure(&now) >= c.number && s.highest(c, m.index, &before) < c.number
 }

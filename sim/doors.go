@@ -94,7 +94,7 @@ func (m *member) reply(a *kv.Answer, from, to raft.Index) {
 	w.oracle.replied(m, call, a, body)
 	w.oracle.judgeAccess(m, call, a, from, to)
 	r := &reply{code: a.Code, body: body, index: a.Index, member: m.index, run: m.run,
-		confirmed: a.Confirmed, applied: to, revision: int64(a.Revision)}
+		confirmed: a.Confirmed, applied: a.Applied, revision: int64(a.Revision)}
 	w.respond(m, owed, r)
 }
 
@@ -174,6 +174,7 @@ func (m *member) evaluate(e *event) {
 	if !m.reportDamage(&a) {
 		return
 	}
+	a.Confirmed, a.Applied = g.read.Confirmed(), g.read.Applied()
 	m.reply(&a, g.read.Applied(), g.read.Applied())
 	m.input(kv.Input{Kind: kv.InputViewEnd, View: g.read.View})
 }

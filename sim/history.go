@@ -35,7 +35,8 @@ func (k *call) operation() (op linearizability.Operation, ok bool) {
 		return op, false
 	}
 	op = linearizability.Operation{
-		Client: k.client, Number: k.number, Member: uint64(k.answerer+1)<<32 | uint64(k.run), Call: k.sent,
+		Client: k.client, Number: k.number,
+		Member: uint64(k.answerer+1)<<32 | uint64(k.run), Call: k.sent,
 		Return: k.ended, Request: *m, Order: k.order,
 	}
 	if k.granted != nil {

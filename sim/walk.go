@@ -3,7 +3,7 @@ package sim
 import "fmt"
 
 // Walk moves through a run event by event, in both directions. Runs are deterministic and quick, so
-// no state is kept for the way back: it leads through the beginning, by performing everything again.
+// no state is kept for the way back: it leads through the beginning, by performing all again.
 // A walk stands behind an event; everything that it shows is as that event left it.
 type Walk struct {
 	plan    Plan

@@ -1,8 +1,10 @@
 // Command detsim is the front end of the simulator: it hunts over seeds, replays one of them,
-// measures the simulator's speed and its power.
+// moves through a run and draws it, measures the simulator's speed and its power.
 //
 //	detsim run --seeds N --from S --jobs J [--json] [--probes]
 //	detsim replay SEED [--trace]
+//	detsim step SEED [--to MOMENT] [--member M] [--diff A,B]
+//	detsim report SEED -o run.html
 //	detsim bench
 //	detsim mutants [--only ID] [--starts S,S,S] [--seeds N] [--check]
 //
@@ -32,7 +34,8 @@ func main() {
 		Use: "detsim", Short: "Simulate clusters under faults", SilenceUsage: true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), replayCommand(), stepCommand(), benchCommand(), mutantsCommand())
+	root.AddCommand(runCommand(), replayCommand(), stepCommand(), reportCommand(), benchCommand(),
+		mutantsCommand())
 	if err := root.Execute(); err != nil {
 		if !errors.Is(err, errFound) && !errors.Is(err, errUnreached) {
 			fmt.Fprintln(os.Stderr, "detsim:", err)
