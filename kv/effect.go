@@ -39,6 +39,10 @@ type Answer struct {
 	// Revision is the store's revision in the answer. Both are for observers.
 	Index    raft.Index
 	Revision mvcc.Revision
+	// Confirmed is the read index that permitted the answer to a linearizable read, 0 for all else
+	// and where it is not known any more; Applied is the index whose state the answer shows. Both
+	// are for observers.
+	Confirmed, Applied raft.Index
 	// Auth is the auth revision at which an Authenticate was granted, for an edge that signs its
 	// own tokens; 0 for all others.
 	Auth uint64

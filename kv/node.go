@@ -362,7 +362,8 @@ func (n *Node) answer(token Token, code Code, body [][]byte, index raft.Index) {
 		return
 	}
 	n.out.Answers = append(n.out.Answers, Answer{Token: token, Code: code, Body: body,
-		Index: index, Revision: n.store.Revision()})
+		Index: index, Revision: n.store.Revision(), Confirmed: n.reads.serving,
+		Applied: n.applied})
 }
 
 func (n *Node) note(level Level, message string, fields ...Field) {

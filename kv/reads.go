@@ -43,7 +43,9 @@ type reads struct {
 	rounds []readRound   // oldest first
 	held   []readRequest // confirmed, but an entry is half applied, or to be applied first
 	spare  []readRequest // an empty list with room, for the next round
-	nextID raft.ReadID
+	// serving is the read index of the round that is being served, 0 between rounds.
+	serving raft.Index
+	nextID  raft.ReadID
 }
 
 // roundsAhead is how many rounds may be unanswered before the next one waits. A second one keeps
@@ -125,9 +127,11 @@ func (n *Node) serveReads() {
 			kept = append(kept, *round)
 			continue
 		}
+		n.reads.serving = round.index
 		for j := range round.reads {
 			n.serve(&round.reads[j])
 		}
+		n.reads.serving = 0
 		n.reads.recycle(round.reads)
 	}
 	clear(rounds[len(kept):])

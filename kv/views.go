@@ -38,9 +38,11 @@ type Read struct {
 	raw     []byte
 	header  Header
 	applied raft.Index // of the view
-	auth    uint64     // see AuthRevision
-	chunk   int        // bytes of records in one chunk of a stream
-	state   []byte     // the replicated state, for a backup only
+	// confirmed is the read index of a linearizable read, 0 if it is not known.
+	confirmed raft.Index
+	auth      uint64 // see AuthRevision
+	chunk     int    // bytes of records in one chunk of a stream
+	state     []byte // the replicated state, for a backup only
 }
 
 // AuthRevision is the auth revision at which the read was granted; 0 while auth is off. An answer
@@ -49,6 +51,10 @@ func (r *Read) AuthRevision() uint64 { return r.auth }
 
 // Applied is the index whose state the read sees, for observers.
 func (r *Read) Applied() raft.Index { return r.applied }
+
+// Confirmed is the read index that permitted the read, 0 if it needed none or it is not known any
+// more, for observers.
+func (r *Read) Confirmed() raft.Index { return r.confirmed }
 
 // grant hands a read to the edge, on this turn's view.
 func (n *Node) grant(r *readRequest) {
@@ -62,8 +68,9 @@ func (n *Node) grant(r *readRequest) {
 	last.reads++
 	n.out.Reads = append(n.out.Reads, Read{Token: r.token, View: last.id, view: last.view,
 		method: r.method, raw: r.raw, header: n.header(), applied: n.applied,
-		auth:  n.authRevision(),
-		chunk: n.cfg.Limits.ChunkBytes})
+		confirmed: n.reads.serving,
+		auth:      n.authRevision(),
+		chunk:     n.cfg.Limits.ChunkBytes})
 }
 
 // endView counts a read's end; the last one gives the view back.

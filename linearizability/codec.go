@@ -96,6 +96,9 @@ func (r *Request) message() (string, proto.Message) {
 	return "compact", r.Compact
 }
 
+// Text is the response for people.
+func (r *Response) Text() string { return fmt.Sprint(r.message()) }
+
 func (r *Response) message() proto.Message {
 	switch {
 	case r.Range != nil:

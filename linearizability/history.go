@@ -32,6 +32,8 @@ const (
 // Operation is one request of one client, from call to return.
 type Operation struct {
 	Client int
+	// Number is the caller's name for the operation; no checker looks at it.
+	Number uint64
 	// Member is the member that was asked, 0 when not known; serializable reads of one member
 	// must not go back in time.
 	Member uint64

@@ -59,6 +59,7 @@ func Replay(history []Operation) (*Run, Result) {
 			continue
 		}
 		result.Verdict, result.Detail = Illegal, r.stuck()
+		result.At = &history[r.byReturn[r.done]]
 		result.model, result.drawn = run.around(history)
 		break
 	}

@@ -27,11 +27,12 @@ func (r *Run) CheckSerializable(history []Operation) Result {
 			result.Verdict = Illegal
 			result.Detail = fmt.Sprintf("operation %d of client %d, from %d to %d, %v: %v",
 				i, op.Client, op.Call, op.Return, op, diff)
+			result.At = op
 			return result
 		}
 	}
-	if detail := wentBack(history); detail != "" {
-		result.Verdict, result.Detail = Illegal, detail
+	if at, detail := wentBack(history); at != nil {
+		result.Verdict, result.Detail, result.At = Illegal, detail, at
 	}
 	return result
 }
@@ -62,7 +63,7 @@ func (r *Run) existed(op *Operation) *difference {
 
 // wentBack finds a serializable read that shows a member in an older state than an answer of the
 // same member which returned before the read was called.
-func wentBack(history []Operation) string {
+func wentBack(history []Operation) (at *Operation, detail string) {
 	var byCall, byReturn []int
 	for i := range history {
 		if op := &history[i]; op.Member != 0 && op.Outcome == OK {
@@ -84,9 +85,9 @@ func wentBack(history []Operation) string {
 			byReturn = byReturn[1:]
 		}
 		if rev := op.Response.Revision(); op.Request.Serializable() && rev < shown[op.Member] {
-			return fmt.Sprintf("operation %d: member %x shows revision %d after %d",
+			return op, fmt.Sprintf("operation %d: member %x shows revision %d after %d",
 				i, op.Member, rev, shown[op.Member])
 		}
 	}
-	return ""
+	return nil, ""
 }

@@ -26,6 +26,10 @@ type Result struct {
 	Verdict Verdict
 	// Detail says what is wrong, for people.
 	Detail string
+	// At is the operation that nothing explains, Watcher the one that saw what cannot be; nil where
+	// a checker cannot tell.
+	At      *Operation
+	Watcher *Watch
 
 	model porcupine.Model
 	drawn []porcupine.Operation
@@ -88,6 +92,7 @@ func (r *Result) draw(history []Operation) {
 		return
 	}
 	r.Detail += "; " + replayed.Detail
+	r.At = replayed.At
 	r.model, r.drawn = run.around(history)
 }
 

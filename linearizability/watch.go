@@ -65,6 +65,7 @@ func CheckWatches(truth *WatchTruth, watches []Watch) Result {
 			result.Verdict = Illegal
 			result.Detail = fmt.Sprintf("watcher %d of client %d (%v): %s", i, watches[i].Client,
 				watches[i].Request, d)
+			result.Watcher = &watches[i]
 			return result
 		}
 	}

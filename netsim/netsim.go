@@ -102,6 +102,7 @@ type Network struct {
 	rules     []Rule
 	felt      []uint64 // by fault: messages that one of its rules changed
 	counts    Counts
+	why       Why
 }
 
 // link is one direction between two endpoints.
@@ -162,6 +163,7 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 	l := n.link(from, to)
 	l.sent++
 	n.counts.Sent++
+	n.why = Why{}
 	d := draws{seed: n.seed, link: uint64(from)<<8 | uint64(to), message: l.sent}
 	q := &n.peers
 	if int(from) >= n.members || int(to) >= n.members {
@@ -181,8 +183,10 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 			extra += d.between(purposeHoldTime, r.HoldDelay/8, r.HoldDelay)
 			n.counts.Held++
 			n.felt[r.Fault]++
+			n.why = Why{Cause: Held, Fault: r.Fault}
 		} else if r.Delay > 0 {
 			n.felt[r.Fault]++
+			n.why = Why{Cause: Slowed, Fault: r.Fault}
 		}
 	}
 	if d.chance(purposeLoss, lossPPM) {
@@ -200,6 +204,7 @@ func (n *Network) Send(from, to Endpoint, class Class) Fate {
 		if l.underway >= q.Capacity {
 			n.counts.Overflowed++
 			f.Copies = i
+			n.why = Why{Cause: Overflow}
 			break
 		}
 		l.underway++
@@ -222,11 +227,16 @@ const (
 
 // blame counts a loss or a duplicate for the faults that raised its chance.
 func (n *Network) blame(from, to Endpoint, class Class, h harm) {
+	n.why = Why{Cause: Lost}
+	if h == duplicate {
+		n.why.Cause = Duplicated
+	}
 	for i := range n.rules {
 		r := &n.rules[i]
 		raised := h == loss && r.LossPPM > 0 || h == duplicate && r.DuplicatePPM > 0
 		if raised && r.concerns(from, to, class) {
 			n.felt[r.Fault]++
+			n.why.Fault = r.Fault
 		}
 	}
 }
@@ -254,6 +264,7 @@ func (n *Network) Arrive(from, to Endpoint, class Class, number uint64) bool {
 	}
 	if number <= l.severed {
 		n.counts.Severed++
+		n.why = Why{Cause: Severed, Fault: l.severedBy}
 		n.feel(l.severedBy)
 		return false
 	}
@@ -262,6 +273,7 @@ func (n *Network) Arrive(from, to Endpoint, class Class, number uint64) bool {
 		if r.Cut && r.concerns(from, to, class) {
 			n.counts.Cut++
 			n.felt[r.Fault]++
+			n.why = Why{Cause: Cut, Fault: r.Fault}
 			return false
 		}
 	}

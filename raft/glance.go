@@ -1,5 +1,7 @@
 package raft
 
+import "slices"
+
 // What the layers above look at in every turn, cheaper than a whole Status.
 
 // CommitIndex is the highest index known to be committed.
@@ -23,3 +25,13 @@ func (r *Raft) Leadership() (MemberID, Term, Role) { return r.leader, r.term, r.
 func (r *Raft) ChangeableAt(applied Index) bool {
 	return r.changePermitted() && r.configs.current().index <= applied
 }
+
+// Window is a copy of the entries in memory, which end at the last index, and Runs of the terms of
+// the whole log. Both are for people who look into a member.
+func (r *Raft) Window() []Entry { return slices.Clone(r.log.window) }
+
+// Runs says which entries have which term; see Window.
+func (r *Raft) Runs() []TermRun { return slices.Clone(r.log.runs) }
+
+// LastIndex is the last index of the log.
+func (r *Raft) LastIndex() Index { return r.log.last }

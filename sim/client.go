@@ -111,8 +111,13 @@ func (c *call) describe() string {
 	default:
 		text = fmt.Sprintf("method %d", c.request.method)
 	}
+	return shortened(text)
+}
+
+// shortened keeps texts for people at a length that they read.
+func shortened(text string) string {
 	if len(text) > 300 {
-		text = text[:300] + "..."
+		return text[:300] + "..."
 	}
 	return text
 }

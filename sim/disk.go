@@ -163,6 +163,9 @@ func (d *disk) Submit(op diskio.Op) {
 		d.recent[d.logged%uint64(len(d.recent))] = extent{op.File, op.Offset, int64(len(op.Data))}
 		d.logged++
 	}
+	if m.world.record != nil {
+		m.world.record.submitted(m, &op)
+	}
 	d.Disk.Submit(op)
 	d.begin(op.Lane)
 }
@@ -174,6 +177,9 @@ func (d *disk) begin(lane diskio.Lane) {
 		return
 	}
 	w := d.member.world
+	if w.record != nil {
+		w.record.begun(d.member, lane)
+	}
 	w.schedule(event{at: w.now + d.duration(&op), kind: eventDisk, node: uint8(d.member.index),
 		slot: d.member.run, arg: uint64(lane)})
 }
@@ -212,7 +218,15 @@ func (d *disk) event(e *event) {
 	}
 	w := m.world
 	op, _ := d.InFlight(lane)
+	lies := d.Counts().Felt[simdisk.SyncLies]
 	c := d.Finish(lane)
+	if w.record != nil {
+		fate := Finished
+		if d.Counts().Felt[simdisk.SyncLies] > lies {
+			fate = Lied
+		}
+		w.record.finished(m, lane, c.Status, fate)
+	}
 	w.trace.add(uint64(c.Ticket) ^ uint64(c.Status)<<56 ^ uint64(c.Kind)<<48)
 	w.counts.DiskOps++
 	w.oracle.ledger.performed(m, &op, c.Status)

@@ -93,7 +93,8 @@ func (m *member) reply(a *kv.Answer, from, to raft.Index) {
 	call := w.calls[owed.call-1]
 	w.oracle.replied(m, call, a, body)
 	w.oracle.judgeAccess(m, call, a, from, to)
-	r := &reply{code: a.Code, body: body, index: a.Index, member: m.index, run: m.run}
+	r := &reply{code: a.Code, body: body, index: a.Index, member: m.index, run: m.run,
+		confirmed: a.Confirmed, applied: a.Applied, revision: int64(a.Revision)}
 	w.respond(m, owed, r)
 }
 
@@ -173,6 +174,7 @@ func (m *member) evaluate(e *event) {
 	if !m.reportDamage(&a) {
 		return
 	}
+	a.Confirmed, a.Applied = g.read.Confirmed(), g.read.Applied()
 	m.reply(&a, g.read.Applied(), g.read.Applied())
 	m.input(kv.Input{Kind: kv.InputViewEnd, View: g.read.View})
 }
@@ -197,6 +199,9 @@ func (m *member) reportDamage(a *kv.Answer) bool {
 func (m *member) Note(n kv.Note) {
 	if m.world.trace.out != nil {
 		m.world.trace.note(m, n)
+	}
+	if m.world.record != nil {
+		m.world.record.note(m, &n)
 	}
 }
 

@@ -69,6 +69,9 @@ func (w *world) nextPhase() {
 	for i := range w.faults {
 		w.net.Remove(w.plan.Faults[i].ID)
 		w.faults[i].active = idle
+		if w.record != nil {
+			w.record.faultEnded(i)
+		}
 	}
 	w.net.SetQuality(calm, calm)
 	for i, m := range w.members {
@@ -134,8 +137,12 @@ func (w *world) probe() {
 		w.counts.Recovery = max(w.counts.Recovery, w.now-w.heal.since)
 		w.beginReading()
 	case w.now > w.heal.deadline:
-		w.fail(OracleLive, "no recovery within %s: %s: %s", clockTime(w.bound()), missing,
-			w.situation())
+		lag, about := w.watchLag()
+		if lag != missing {
+			about = Subject{}
+		}
+		w.failAbout(about, OracleLive, "no recovery within %s: %s: %s", clockTime(w.bound()),
+			missing, w.situation())
 		return
 	}
 	w.schedule(again)
@@ -187,7 +194,8 @@ func (w *world) missing() string {
 	if lingering := w.lingering(); lingering != "" {
 		return lingering
 	}
-	return w.watchLag()
+	lag, _ := w.watchLag()
+	return lag
 }
 
 // situation describes every member, for a failure's message.

@@ -35,7 +35,8 @@ func (k *call) operation() (op linearizability.Operation, ok bool) {
 		return op, false
 	}
 	op = linearizability.Operation{
-		Client: k.client, Member: uint64(k.answerer+1)<<32 | uint64(k.run), Call: k.sent,
+		Client: k.client, Number: k.number,
+		Member: uint64(k.answerer+1)<<32 | uint64(k.run), Call: k.sent,
 		Return: k.ended, Request: *m, Order: k.order,
 	}
 	if k.granted != nil {
@@ -86,8 +87,15 @@ func (w *world) verdict(r *linearizability.Result) {
 	if r.Verdict == linearizability.Legal {
 		return
 	}
+	if w.failure == nil {
+		w.judged = *r
+	}
 	if r.Verdict == linearizability.Illegal {
-		w.fail(OracleLin, "%v", r.Err())
+		var about Subject
+		if r.At != nil {
+			about.Call = r.At.Number
+		}
+		w.failAbout(about, OracleLin, "%v", r.Err())
 		return
 	}
 	w.counts.Undecided++

@@ -65,7 +65,8 @@ type member struct {
 	// metDamage says that a read of this process met damage: its next turn has to be the last.
 	metDamage   bool
 	stalledLead stalledLead
-	absent      bool // it stays down while the others recover
+	absent      bool  // it stays down while the others recover
+	lastPower   power // of the process that ended last
 }
 
 // owed is a request that a process has accepted and not yet answered.

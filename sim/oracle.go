@@ -33,6 +33,14 @@ type Failure struct {
 	Message string
 	At      int64  // virtual nanoseconds
 	Event   uint64 // number of the event during which it was seen
+	About   Subject
+}
+
+// Subject is what a failure is about, as far as its oracle can say; zero is nothing.
+type Subject struct {
+	Call   uint64 // the call whose answer nothing explains
+	Stream uint32 // of a watcher that saw what cannot be, or lacks something
+	Watch  int64  // its id on the stream
 }
 
 // String is one line for people.
@@ -46,6 +54,14 @@ func (w *world) fail(o Oracle, format string, args ...any) {
 		w.failure = &Failure{
 			Oracle: o, Message: fmt.Sprintf(format, args...), At: w.now, Event: w.trace.events,
 		}
+	}
+}
+
+// failAbout is fail for an oracle that knows what it is about.
+func (w *world) failAbout(s Subject, o Oracle, format string, args ...any) {
+	if w.failure == nil {
+		w.fail(o, format, args...)
+		w.failure.About = s
 	}
 }
 

@@ -53,6 +53,7 @@ type Plan struct {
 	Ending    Ending
 	Auth      AuthPlan
 	Reshapes  []Reshape // what the operator does, by time
+	Fork      Fork
 }
 
 // Ending says how the first reading ends.
@@ -305,6 +306,9 @@ func (p *Plan) String() string {
 	}
 	for _, r := range p.Reshapes {
 		fmt.Fprintln(&b, r)
+	}
+	if p.Fork.Seed != 0 {
+		fmt.Fprintf(&b, "from event %d on, draws of seed %d\n", p.Fork.Event, p.Fork.Seed)
 	}
 	return b.String()
 }

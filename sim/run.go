@@ -24,6 +24,8 @@ type Options struct {
 	From, To uint64
 	// MaxEvents ends a run that does not end by itself; 0 is DefaultMaxEvents.
 	MaxEvents uint64
+	// Record, if not nil, is filled with all that happens, for people.
+	Record *Record
 	// History says whether the clients' histories are judged after the run.
 	History Judging
 }
@@ -91,6 +93,9 @@ func RunPlan(plan *Plan, options Options) Result {
 		w.judge()
 	}
 	w.tally()
+	if w.record != nil {
+		w.record.finish()
+	}
 	return Result{
 		Seed: plan.Seed, Failure: w.failure, Verdict: w.budget, Hash: w.trace.hash,
 		Counts:      w.counts,

@@ -91,6 +91,7 @@ func (p *Plan) sections(q *Plan) []section {
 		{"peers", -1, &p.Peers, &q.Peers},
 		{"links", -1, &p.Clients, &q.Clients},
 		{"auth", -1, &p.Auth, &q.Auth},
+		{"fork", -1, &p.Fork, &q.Fork},
 	}
 	for i := range p.Machines {
 		all = append(all, section{"machine", i, &p.Machines[i], &q.Machines[i]})
@@ -266,7 +267,7 @@ func (p *Plan) readLine(word string, fields []string, q *Plan) error {
 		return fmt.Errorf("there is no %s %s in this world", word, index)
 	}
 	return fmt.Errorf("%q begins no line; there are: expect, world, limits, peers, links, auth, "+
-		"machine N, client N, watcher N, fault N KIND, operator ACT", word)
+		"fork, machine N, client N, watcher N, fault N KIND, operator ACT", word)
 }
 
 func (p *Plan) readFault(fields []string) error {

@@ -53,7 +53,7 @@ var durations = []string{"Chaos", "TickNanos", "LeaseNanos", "NotifyNanos", "Tur
 
 // elsewhere are the fields of a plan that the line about the world does not tell.
 var elsewhere = []string{"Seed", "Members", "Limits", "Peers", "Clients", "Machines", "Scripts",
-	"Watchers", "Faults", "Auth", "Reshapes"}
+	"Watchers", "Faults", "Auth", "Fork", "Reshapes"}
 
 // words tells in which fields one struct differs from another one, each with a space before it.
 func words(have, base any) string {

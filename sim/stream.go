@@ -84,6 +84,7 @@ func (m *member) stream(g grantedRead) {
 			a.Code = kv.ErrTimeout // the present was compacted meanwhile: no statement about it
 		}
 		a.Body = [][]byte{s.body}
+		a.Confirmed, a.Applied = g.read.Confirmed(), g.read.Applied()
 		m.input(kv.Input{Kind: kv.InputViewEnd, View: s.stream.View()})
 		m.reply(&a, g.read.Applied(), g.read.Applied())
 	case d.chance(viewChangePPM):

@@ -46,6 +46,9 @@ func (w *world) beginFault(i int) {
 	w.trouble(f)
 	s.members = w.resolve(f)
 	w.trace.add(uint64(s.members))
+	if w.record != nil {
+		w.record.faultBegan(i, s)
+	}
 	switch f.Kind {
 	case FaultPartition, FaultLoss, FaultDuplicate, FaultDelay, FaultHold, FaultAlter:
 		w.disturb(f, s)
@@ -208,6 +211,9 @@ func (w *world) endFault(i int) {
 		return
 	}
 	s.active = idle
+	if w.record != nil {
+		w.record.faultEnded(i)
+	}
 	w.net.Remove(f.ID)
 	for k, m := range w.members {
 		if s.members.Has(netsim.Endpoint(k)) {
@@ -278,6 +284,7 @@ func (m *member) die() {
 // stop ends the process. Its connections break, which its clients notice.
 func (m *member) stop(p power) {
 	w := m.world
+	m.lastPower = p
 	kind := simdisk.ProcessCrash
 	if p == powerLost {
 		kind = simdisk.PowerLoss

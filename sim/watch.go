@@ -336,6 +336,8 @@ func (c *watcher) identify(id int64) {
 	}
 }
 
+func (k *record) subject() Subject { return Subject{Stream: k.conn.number, Watch: k.id} }
+
 // learn moves the subscription on.
 func (k *record) learn(r *pb.WatchResponse) {
 	next := int64(0)
@@ -365,33 +367,42 @@ func (k *record) learn(r *pb.WatchResponse) {
 }
 
 // watchLag says which watcher has not caught up; empty if none.
-func (w *world) watchLag() string {
+func (w *world) watchLag() (lag string, about Subject) {
 	truth := w.oracle.commit.truth()
 	for _, c := range w.watchers {
 		for _, s := range c.subscriptions {
 			k := s.current
 			if c.conn == nil || c.conn.broken || k == nil || !k.created {
-				return fmt.Sprintf("watching client %d has no watcher for %v", c.index, s.spec)
+				return fmt.Sprintf("watching client %d has no watcher for %v", c.index, s.spec),
+					Subject{}
 			}
 			if missing := truth.Missing(k.Request, s.next); missing != nil {
 				return fmt.Sprintf("watching client %d lacks %v from %d on for %v", c.index,
-					missing, s.next, s.spec)
+					missing, s.next, s.spec), k.subject()
 			}
 		}
 	}
-	return ""
+	return "", Subject{}
 }
 
 // judgeWatches judges what all watchers saw.
 func (w *world) judgeWatches() {
 	var all []linearizability.Watch
+	var records []*record
 	for _, c := range w.watchers {
 		for _, k := range c.records {
-			all = append(all, k.Watch)
+			all, records = append(all, k.Watch), append(records, k)
 		}
 	}
 	r := linearizability.CheckWatches(w.oracle.commit.truth(), all)
-	if r.Verdict != linearizability.Legal {
-		w.fail(OracleWatch, "%v", r.Err())
+	if r.Verdict == linearizability.Legal {
+		return
 	}
+	var about Subject
+	for i := range all {
+		if r.Watcher == &all[i] {
+			about = records[i].subject()
+		}
+	}
+	w.failAbout(about, OracleWatch, "%v", r.Err())
 }

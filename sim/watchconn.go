@@ -42,6 +42,7 @@ type watchLetter struct {
 	conn     uint32
 	sequence uint64
 	number   uint64 // of the message on its link
+	recorded uint32 // its name in the record, 0 for none
 	request  []byte // up: a WatchRequest; nil acknowledges a response
 	response []byte // down: a WatchResponse
 }
@@ -112,6 +113,9 @@ func (w *world) sendWatch(c *watchConn, kind eventKind, from, to netsim.Endpoint
 		w.breakConn(c)
 	}
 	l.number = fate.Number
+	if w.record != nil {
+		l.recorded = w.record.sentWatch(kind, from, to, &l, &fate)
+	}
 	for i := range fate.Copies {
 		w.schedule(event{at: w.now + fate.Delays[i], kind: kind, slot: w.watchLetters.put(l)})
 	}
@@ -125,9 +129,11 @@ func (w *world) arriveWatch(e *event) {
 	w.trace.add(uint64(l.conn)<<32 | l.sequence)
 	if e.kind == eventWatchUp {
 		if !w.net.Arrive(client, member, 0, l.number) {
+			w.arrived(l.recorded, Refused)
 			w.breakConn(c)
 			return
 		}
+		w.arrived(l.recorded, Delivered)
 		for _, each := range c.up.take(l) {
 			w.members[c.member].watchRequest(c, each.request)
 		}
@@ -135,9 +141,11 @@ func (w *world) arriveWatch(e *event) {
 	}
 	w.trace.addBytes(l.response)
 	if !w.net.Arrive(member, client, 0, l.number) {
+		w.arrived(l.recorded, Refused)
 		w.breakConn(c)
 		return
 	}
+	w.arrived(l.recorded, Delivered)
 	for _, each := range c.down.take(l) {
 		w.watchers[c.client].receive(c, each.response)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/detcd/detcd/kv"
+	"github.com/detcd/detcd/linearizability"
 	"github.com/detcd/detcd/mvcc"
 	"github.com/detcd/detcd/netsim"
 	"github.com/detcd/detcd/raft"
@@ -40,6 +41,8 @@ type world struct {
 	failure  *Failure
 	budget   Verdict
 	done     bool
+	record   *recorder              // nil unless somebody watches
+	judged   linearizability.Result // the judgement that failed the run, if one did
 	// passwords are with the edge of a member.
 	passwords     slab[hashingPassword]
 	administrator administrator
@@ -52,6 +55,7 @@ type letter struct {
 	number   uint64 // of the message on its link
 	call     uint64 // client traffic: the call's number
 	answer   *reply // from a member to a client
+	recorded uint32 // its name in the record, 0 for none
 }
 
 // reply is what a member says to a client.
@@ -62,6 +66,9 @@ type reply struct {
 	broken brokenness
 	member int
 	run    uint32 // of the member's process
+	// For the record: the read index, the index that the answer shows, and its revision.
+	confirmed, applied raft.Index
+	revision           int64
 }
 
 // brokenness says whether a reply is an answer or the sight of a connection breaking.
@@ -128,6 +135,9 @@ func newWorld(plan *Plan, options *Options) *world {
 		w.schedule(event{at: plan.Reshapes[i].At, kind: eventReshape, slot: uint32(i)})
 	}
 	w.schedule(event{at: plan.Chaos, kind: eventPhase})
+	if options.Record != nil {
+		w.record = newRecorder(w, options.Record)
+	}
 	return w
 }
 
@@ -140,25 +150,39 @@ func (w *world) schedule(e event) {
 
 // run performs events until the run is over or an oracle objects.
 func (w *world) run(limits *Options) {
-	for !w.done && w.failure == nil {
-		e, ok := w.heap.pop()
-		if !ok {
-			w.fail(OracleLive, "no event is left, and the run has not ended")
-			return
-		}
-		if limits.MaxEvents > 0 && w.trace.events >= limits.MaxEvents {
-			w.fail(OracleLive, "the run has not ended after %d events", w.trace.events)
-			return
-		}
-		w.now = e.at
-		w.trace.begin(&e)
-		text := ""
-		if w.trace.verbose() {
-			text = w.describe(&e)
-		}
-		w.dispatch(&e)
-		w.trace.end(&e, text)
+	for w.step(limits.MaxEvents) {
 	}
+}
+
+// step performs the next event, unless the run is over; most events bound a run, 0 is no bound.
+func (w *world) step(most uint64) bool {
+	if w.done || w.failure != nil {
+		return false
+	}
+	if f := &w.plan.Fork; f.Seed != 0 && f.Event == w.trace.events {
+		w.fork()
+	}
+	e, ok := w.heap.pop()
+	if !ok {
+		w.fail(OracleLive, "no event is left, and the run has not ended")
+		return false
+	}
+	if most > 0 && w.trace.events >= most {
+		w.fail(OracleLive, "the run has not ended after %d events", w.trace.events)
+		return false
+	}
+	w.now = e.at
+	w.trace.begin(&e)
+	text := ""
+	if w.trace.verbose() {
+		text = w.describe(&e)
+	}
+	w.dispatch(&e)
+	if w.record != nil {
+		w.record.after(&e)
+	}
+	w.trace.end(&e, text)
+	return true
 }
 
 func (w *world) dispatch(e *event) {
@@ -214,6 +238,9 @@ func (w *world) dispatch(e *event) {
 func (w *world) send(kind eventKind, node int, class netsim.Class, l letter) {
 	fate := w.net.Send(l.from, l.to, class)
 	l.number = fate.Number
+	if w.record != nil {
+		l.recorded = w.record.sent(kind, &l, &fate)
+	}
 	for i := range fate.Copies {
 		copied := l
 		if i > 0 && l.message != nil {
@@ -238,11 +265,18 @@ func (w *world) arriveMessage(e *event) {
 	w.trace.add(uint64(l.message.Term)<<32 ^ uint64(l.message.Index))
 	class := netsim.Class(l.message.Type)
 	if !w.net.Arrive(l.from, l.to, class, l.number) {
+		w.arrived(l.recorded, Refused)
 		return
 	}
 	if fault := w.net.Alters(l.from, l.to, class, l.number); fault > 0 {
+		w.arrived(l.recorded, Altered)
 		w.altered(fault, &l)
 		return
+	}
+	if w.members[e.node].life == up {
+		w.arrived(l.recorded, Delivered)
+	} else {
+		w.arrived(l.recorded, Unheard)
 	}
 	w.members[e.node].receive(l.message)
 }
@@ -251,7 +285,10 @@ func (w *world) arriveRequest(e *event) {
 	l := w.letters.take(e.slot)
 	w.trace.add(l.call)
 	if w.net.Arrive(l.from, l.to, 0, l.number) {
+		w.arrived(l.recorded, Delivered)
 		w.members[e.node].accept(w.calls[l.call-1], l.from)
+	} else {
+		w.arrived(l.recorded, Refused)
 	}
 }
 
@@ -260,7 +297,17 @@ func (w *world) arriveResponse(e *event) {
 	w.trace.add(l.call<<8 | uint64(l.answer.code))
 	w.trace.addBytes(l.answer.body)
 	if w.net.Arrive(l.from, l.to, 0, l.number) {
+		w.arrived(l.recorded, Delivered)
 		w.clients[e.node].answered(w.calls[l.call-1], l.answer)
+	} else {
+		w.arrived(l.recorded, Refused)
+	}
+}
+
+// arrived lets the record know, if there is one.
+func (w *world) arrived(recorded uint32, o Outcome) {
+	if w.record != nil {
+		w.record.arrived(recorded, o)
 	}
 }
 

@@ -1,9 +1,11 @@
 // Command detsim is the front end of the simulator: it hunts over seeds, replays one of them,
-// measures the simulator's speed and its power.
+// moves through a run and draws it, measures the simulator's speed and its power.
 //
 //	detsim run --seeds N --from S --jobs J [--json] [--probes]
 //	detsim replay SEED|FILE [--trace]
 //	detsim shrink SEED|FILE [-o FILE]
+//	detsim step SEED|FILE [--to MOMENT] [--member M] [--diff A,B]
+//	detsim report SEED|FILE -o run.html
 //	detsim bench
 //	detsim mutants [--only ID] [--starts S,S,S] [--seeds N] [--check]
 //
@@ -33,8 +35,8 @@ func main() {
 		Use: "detsim", Short: "Simulate clusters under faults", SilenceUsage: true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), replayCommand(), shrinkCommand(), benchCommand(),
-		mutantsCommand())
+	root.AddCommand(runCommand(), replayCommand(), shrinkCommand(), stepCommand(),
+		reportCommand(), benchCommand(), mutantsCommand())
 	if err := root.Execute(); err != nil {
 		if !errors.Is(err, errFound) && !errors.Is(err, errUnreached) &&
 			!errors.Is(err, errUnfelt) {

@@ -26,6 +26,7 @@ type runOptions struct {
 	keepGoing   bool
 	quiet       bool
 	probes      bool
+	report      string // directory
 }
 
 func runCommand() *cobra.Command {
@@ -41,6 +42,8 @@ func runCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.json, "json", false, "print one JSON object for each run")
 	c.Flags().BoolVar(&o.keepGoing, "keep-going", false, "run all seeds, whatever fails")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "print no progress")
+	c.Flags().StringVar(&o.report, "report", "", "write the diagram of each failure into this "+
+		"directory")
 	c.Flags().BoolVar(&o.probes, "probes", false, fmt.Sprintf(
 		"fail if a probe is never reached; always so from %d seeds on", gateSeeds))
 	return c
@@ -76,6 +79,11 @@ func (o *runOptions) run() error {
 			}
 		} else if r.Failure != nil {
 			printFailure(r)
+		}
+		if o.report != "" && r.Failure != nil {
+			if err := reportFailure(o.report, r.Seed); err != nil {
+				return err
+			}
 		}
 		if !o.quiet {
 			tally.progress()
@@ -143,11 +151,12 @@ func printJSON(r outcome) error {
 	return json.NewEncoder(os.Stdout).Encode(v)
 }
 
-// printFailure prints what failed and the one line that repeats it.
+// printFailure prints what failed and the lines that repeat it, step through it and draw it.
 func printFailure(r outcome) {
 	pinned := fmt.Sprintf("%s:%016x:%d", commit(), sim.ConfigHash(), r.Seed)
-	fmt.Printf("FAIL seed %d: %v\n  detsim replay %s\n  detsim shrink %d\n", r.Seed, r.Failure,
-		pinned, r.Seed)
+	fmt.Printf("FAIL seed %d: %v\n  detsim replay %s\n  detsim shrink %d\n"+
+		"  detsim step %d --to failure\n  detsim report %d -o run.html\n", r.Seed, r.Failure,
+		pinned, r.Seed, r.Seed, r.Seed)
 }
 
 // commit names the code that runs, as far as the build knows it.
