@@ -25,6 +25,7 @@ const (
 	gateLeaseCheckpointPersist = "LeaseCheckpointPersist"
 	gateInitialCorruptCheck    = "InitialCorruptCheck"
 	gateCompactHashCheck       = "CompactHashCheck"
+	gateSetMemberLocalAddr     = "SetMemberLocalAddr"
 )
 
 func gates() []gate {
@@ -38,7 +39,7 @@ func gates() []gate {
 		{name: gateCompactHashCheck, allowed: either},
 		{name: gateLeaseCheckpoint, allowed: either},
 		{name: gateLeaseCheckpointPersist, allowed: either}, // what is checkpointed is persisted
-		{name: "SetMemberLocalAddr", allowed: []bool{false}},
+		{name: gateSetMemberLocalAddr, allowed: either},
 		{name: "PriorityRequest", allowed: []bool{false}},
 		{name: "TxnModeWriteWithSharedBuffer", preset: true, allowed: either},
 		// A renewal waits until what was decided before it is applied, always.

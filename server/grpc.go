@@ -36,6 +36,7 @@ const (
 func grpcOptions(c *Config, answers *answerPool) []grpc.ServerOption {
 	maxStreams := min(c.MaxConcurrentStreams, math.MaxUint32)
 	opts := []grpc.ServerOption{
+		grpc.Creds(portCredentials{}),
 		grpc.ForceServerCodecV2(codec{answers}),
 		grpc.MaxRecvMsgSize(int(c.MaxRequestBytes) + grpcOverheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -71,6 +72,8 @@ func newGRPC(c *Config, l *loop, i *inner, tokens *tokenMaker) *grpc.Server {
 		statuses: newStatuses(),
 		edge:     newEdgeErrors(),
 		tokens:   tokens,
+
+		certified: c.ClientTLS.ClientCertAuth,
 	}
 	s := grpc.NewServer(append(grpcOptions(c, l.answers),
 		grpc.UnaryInterceptor(svc.checkUnary))...)
@@ -90,6 +93,8 @@ type service struct {
 	statuses *statuses
 	edge     edgeErrors
 	tokens   *tokenMaker
+	// certified says that a verified certificate's common name is a user.
+	certified bool
 }
 
 func (s *service) descriptions() []grpc.ServiceDesc {

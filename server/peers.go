@@ -32,6 +32,7 @@ type peers struct {
 
 	// remotes is whom a member that has no state yet talks to.
 	remotes []kv.Member
+	dial    *peerDialer
 	members []kv.Member // as of the last update
 	links   map[raft.MemberID]*peer
 
@@ -45,7 +46,7 @@ type peers struct {
 
 // peer is one other member.
 type peer struct {
-	addrs []string
+	addrs []peerAddress
 	links [numChannels]*link // by channel, less one
 }
 
@@ -62,6 +63,7 @@ func newPeers(log *zap.Logger, self identity, in *inbox, lim *kv.Limits) *peers 
 		inbox:      in,
 		frameLimit: max(minFrameLimit, 2*(lim.MessageBytes+lim.MaxRequestBytes+lim.ChunkBytes)),
 		links:      map[raft.MemberID]*peer{},
+		dial:       &peerDialer{},
 		incoming:   map[origin]net.Conn{},
 		conns:      map[net.Conn]struct{}{},
 	}
@@ -93,7 +95,7 @@ func (p *peers) update(members []kv.Member) {
 	keep := map[raft.MemberID]bool{}
 	for i := range members {
 		m := &members[i]
-		addrs := hostPorts(m.PeerURLs)
+		addrs := peerAddresses(m.PeerURLs)
 		if m.ID == p.self.member || len(addrs) == 0 {
 			continue
 		}
@@ -106,7 +108,8 @@ func (p *peers) update(members []kv.Member) {
 		}
 		n := &peer{addrs: addrs}
 		for i := range n.links {
-			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), addrs, p.inbox)
+			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), p.dial, addrs,
+				p.inbox)
 		}
 		p.links[m.ID] = n
 	}

@@ -19,7 +19,10 @@ var ErrAdvertiseClientURLs = errors.New(
 	"--advertise-client-urls is required when --listen-client-urls is set explicitly")
 
 // unixScheme is the scheme of URLs that name a socket file by their host and path.
-const unixScheme = "unix"
+const (
+	unixScheme  = "unix"
+	unixsScheme = "unixs" // with TLS
+)
 
 // Validate checks the configuration as far as that needs neither disk nor network.
 func (c *Config) Validate() error {
@@ -40,8 +43,10 @@ func (c *Config) Validate() error {
 			}
 		}
 	}
-	if err := c.validatePlaintext(); err != nil {
-		return err
+	for _, u := range slices.Concat(c.ListenPeerURLs, c.AdvertisePeerURLs) {
+		if u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("%s: members reach each other over http and https only", u.String())
+		}
 	}
 	if c.HeartbeatMillis == 0 {
 		return fmt.Errorf("--heartbeat-interval must be >0 (set to %dms)", c.HeartbeatMillis)
@@ -66,7 +71,10 @@ func (c *Config) Validate() error {
 	if err := c.validateOperations(); err != nil {
 		return err
 	}
-	return c.validateGates()
+	if err := c.validateGates(); err != nil {
+		return err
+	}
+	return c.validateTLS()
 }
 
 func (c *Config) validateLogging() error {
@@ -93,7 +101,7 @@ func (c *Config) validateLogging() error {
 func checkBindable(urls types.URLs) error {
 	for i := range urls {
 		u := &urls[i]
-		if u.Scheme == "unix" || u.Scheme == "unixs" {
+		if u.Scheme == unixScheme || u.Scheme == unixsScheme {
 			continue
 		}
 		host, _, err := net.SplitHostPort(u.Host)
@@ -102,26 +110,6 @@ func checkBindable(urls types.URLs) error {
 		}
 		if host != "localhost" && net.ParseIP(host) == nil {
 			return fmt.Errorf("expected IP in URL for binding (%s)", u.String())
-		}
-	}
-	return nil
-}
-
-// validatePlaintext refuses URLs that promise what the listeners cannot keep yet.
-func (c *Config) validatePlaintext() error {
-	clients := slices.Concat(c.ListenClientURLs, c.AdvertiseClientURLs, c.ListenClientHTTPURLs,
-		c.ListenMetricsURLs)
-	for i := range clients {
-		if s := clients[i].Scheme; s != "http" && s != unixScheme {
-			return fmt.Errorf("%s: scheme %q is not supported yet by detcd, only http and unix are",
-				clients[i].String(), s)
-		}
-	}
-	peers := slices.Concat(c.ListenPeerURLs, c.AdvertisePeerURLs)
-	for i := range peers {
-		if s := peers[i].Scheme; s != "http" {
-			return fmt.Errorf("%s: scheme %q is not supported yet by detcd between members, "+
-				"only http is", peers[i].String(), s)
 		}
 	}
 	return nil
