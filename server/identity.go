@@ -1,7 +1,7 @@
 // Who a client is, as far as the edge can tell: a token from the request's metadata, or else the
 // common name of the certificate that it had to show. A simple token is handed to the node, which
-// knows whose it is; a signed one is verified here, on the goroutine of its RPC. Whether any of that
-// matters, because auth is enabled, only the node decides.
+// knows whose it is; a signed one is verified here, on the goroutine of its RPC. Whether any of
+// that matters, because auth is enabled, only the node decides.
 package server
 
 import (

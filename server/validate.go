@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
 )
@@ -34,6 +35,9 @@ func (c *Config) Validate() error {
 		if err := checkBindable(urls); err != nil {
 			return err
 		}
+	}
+	if err := c.validateAdvertised(); err != nil {
+		return err
 	}
 	for i := range c.ListenClientHTTPURLs {
 		for j := range c.ListenClientURLs {
@@ -110,6 +114,37 @@ func checkBindable(urls types.URLs) error {
 		}
 		if host != "localhost" && net.ParseIP(host) == nil {
 			return fmt.Errorf("expected IP in URL for binding (%s)", u.String())
+		}
+	}
+	return nil
+}
+
+// validateAdvertised demands that what others are told can be dialled.
+func (c *Config) validateAdvertised() error {
+	if err := checkHosts(c.AdvertisePeerURLs); err != nil {
+		return fmt.Errorf(`--initial-advertise-peer-urls %q must be "host:port" (%w)`,
+			strings.Join(c.AdvertisePeerURLs.StringSlice(), ","), err)
+	}
+	if err := checkHosts(c.AdvertiseClientURLs); err != nil {
+		return fmt.Errorf(`--advertise-client-urls %q must be in the format "host:port", `+
+			`"unix:/path/to/socket" or "unixs:/path/to/socket" (%w)`,
+			strings.Join(c.AdvertiseClientURLs.StringSlice(), ","), err)
+	}
+	return nil
+}
+
+func checkHosts(urls types.URLs) error {
+	for i := range urls {
+		u := &urls[i]
+		if u.Scheme == unixScheme || u.Scheme == unixsScheme {
+			continue
+		}
+		host, _, err := net.SplitHostPort(u.Host)
+		if err != nil {
+			return err
+		}
+		if host == "" {
+			return fmt.Errorf("unexpected empty host (%s)", u.String())
 		}
 	}
 	return nil
