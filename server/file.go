@@ -45,7 +45,7 @@ func fileSections() []fileSection {
 			"reuse-address": "socket-reuse-address"}},
 		{"discovery-config", map[string]string{"token": "discovery-token"}},
 		{"discovery-config.client", map[string]string{"endpoints": "discovery-endpoints",
-			"request-timeout": "discovery-request-timeout",
+			"request-timeout":   "discovery-request-timeout",
 			"dial-timeout":      "discovery-dial-timeout",
 			"keepalive-time":    "discovery-keepalive-time",
 			"keepalive-timeout": "discovery-keepalive-timeout"}},

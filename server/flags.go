@@ -3,8 +3,8 @@
 // Flags are given as --name value, --name=value or with a single dash; ETCD_NAME in the
 // environment does the same. Naming one setting in both places is refused, because nobody can tell
 // which one was meant; a file of settings (file.go) replaces both. A wrong flag is the caller's
-// typing mistake (exit status 2, with usage); a configuration that contradicts itself is exit status
-// 1 and is found by Config.Validate.
+// typing mistake (exit status 2, with usage); a configuration that contradicts itself is exit
+// status 1 and is found by Config.Validate.
 package server
 
 import (
