@@ -140,7 +140,8 @@ func TestMaintenanceIsNotForEverybody(t *testing.T) {
 		"removal": {MethodMemberRemove, &pb.MemberRemoveRequest{ID: 1}, &pb.MemberRemoveResponse{}},
 		"change": {MethodMemberUpdate, &pb.MemberUpdateRequest{ID: 1,
 			PeerURLs: []string{"http://x:1"}}, &pb.MemberUpdateResponse{}},
-		"promotion": {MethodMemberPromote, &pb.MemberPromoteRequest{ID: 1}, &pb.MemberPromoteResponse{}},
+		"promotion": {MethodMemberPromote, &pb.MemberPromoteRequest{ID: 1},
+			&pb.MemberPromoteResponse{}},
 	} {
 		require.Equal(t, ErrUserEmpty, w.askAs(nil, 0, tc.method, tc.request, tc.response), name)
 		require.Equal(t, ErrInvalidToken, w.askAs(&Identity{Token: "x"}, 0, tc.method, tc.request,

@@ -4,6 +4,7 @@ package server
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -133,6 +134,8 @@ func (s *Server) split(sp *splitter) {
 
 func (s *Server) serveHTTP(l net.Listener, handler http.Handler) {
 	server := newHTTP(s.log, handler)
+	server.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams: int(min(s.cfg.MaxConcurrentStreams, math.MaxInt32))}
 	s.https = append(s.https, server)
 	s.serving.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
