@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"math/big"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,7 @@ import (
 // load writes over connections that stay and over new ones, until it is ended.
 type load struct {
 	writes, connections atomic.Int64
-	failed              atomic.Value
+	failed              atomic.Pointer[error]
 	stop                chan struct{}
 	running             sync.WaitGroup
 }
@@ -26,7 +27,7 @@ func (c *cluster) startLoad(settings *tls.Config) *load {
 	l := &load{stop: make(chan struct{})}
 	write := func(cli *clientv3.Client) {
 		if _, err := cli.Put(testContext(c.t), "k", "v"); err != nil {
-			l.failed.CompareAndSwap(nil, err)
+			l.failed.CompareAndSwap(nil, &err)
 		}
 		l.writes.Add(1)
 	}
@@ -42,7 +43,7 @@ func (c *cluster) startLoad(settings *tls.Config) *load {
 			cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop(),
 				TLS: settings})
 			if err != nil {
-				l.failed.CompareAndSwap(nil, err)
+				l.failed.CompareAndSwap(nil, &err)
 				return
 			}
 			write(cli)
@@ -64,7 +65,9 @@ func (l *load) pass(t *testing.T) {
 func (l *load) end(t *testing.T) {
 	close(l.stop)
 	l.running.Wait()
-	require.Nil(t, l.failed.Load(), "a request failed")
+	if err := l.failed.Load(); err != nil {
+		require.NoError(t, *err)
+	}
 }
 
 // serial is the number of the certificate that a port shows.
@@ -83,6 +86,7 @@ func TestFilesAreReplacedUnderLoad(t *testing.T) {
 	var logs *observer.ObservedLogs
 	c := startCluster(t, 3, func(c *Config) {
 		overTLS(c)
+		c.HeartbeatMillis, c.ElectionMillis = 50, 1000 // nobody is to be lost meanwhile
 		a.serve(&c.ClientTLS, "client-port")
 		a.demand(&c.ClientTLS)
 		c.ClientTLS.CRLFile = a.revocations()
@@ -124,6 +128,18 @@ func TestFilesAreReplacedUnderLoad(t *testing.T) {
 		time.Millisecond)
 	l.pass(t)
 
+	// A certificate is taken back, on both ports.
+	other := a.showing("other")
+	require.NoError(t, handshake(t, addr, other))
+	a.revoke(big.NewInt(a.serials))
+	a.revocations()
+	for _, port := range []string{addr, peerAddr} {
+		require.Eventually(t, func() bool { return handshake(t, port, other) != nil }, patience,
+			time.Millisecond)
+		require.NoError(t, handshake(t, port, settings))
+	}
+	l.pass(t)
+
 	// A file without sense changes nothing, and is said once.
 	require.NoError(t, os.WriteFile(c.configs[0].ClientTLS.KeyFile, []byte("half a"), 0o600))
 	require.Eventually(t, func() bool {
@@ -137,12 +153,13 @@ func TestFilesAreReplacedUnderLoad(t *testing.T) {
 	require.Eventually(t, func() bool { return serial(t, addr, settings) == wanted }, patience,
 		time.Millisecond)
 
+	l.pass(t)
+	l.end(t)
 	// The members find each other again with what they have now.
 	for _, s := range c.servers {
 		s.peers.hangUp()
 	}
-	l.pass(t)
-	l.end(t)
+	c.requireServed(settings)
 }
 
 // hangUp ends the connections that other members have made.
