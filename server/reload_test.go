@@ -141,13 +141,16 @@ func TestFilesAreReplacedUnderLoad(t *testing.T) {
 	l.pass(t)
 
 	// A file without sense changes nothing, and is said once.
-	require.NoError(t, os.WriteFile(c.configs[0].ClientTLS.KeyFile, []byte("half a"), 0o600))
+	said := func() int { return logs.FilterMessageSnippet("the old ones stay in force").Len() }
+	before, keyFile := said(), c.configs[0].ClientTLS.KeyFile
+	require.NoError(t, os.WriteFile(keyFile+".new", []byte("nonsense"), 0o600))
+	require.NoError(t, os.Rename(keyFile+".new", keyFile)) // at once, to be met whole
 	require.Eventually(t, func() bool {
 		require.NoError(t, handshake(t, addr, settings))
-		return logs.FilterMessageSnippet("the old ones stay in force").Len() > 0
+		return said() > before
 	}, patience, time.Millisecond)
 	l.pass(t)
-	require.Equal(t, 1, logs.FilterMessageSnippet("the old ones stay in force").Len())
+	require.Equal(t, before+1, said())
 	a.issue("client-port", "client-port", "127.0.0.1", "localhost")
 	wanted = a.serials
 	require.Eventually(t, func() bool { return serial(t, addr, settings) == wanted }, patience,
