@@ -217,10 +217,10 @@ func brokenScript(everywhere string) []command {
 	var commands []command
 	for _, line := range []string{"put a 2", "get a", "endpoint health", "endpoint status",
 		"endpoint hashkv", "defrag"} {
-		commands = append(commands, command{line: everywhere + "--dial-timeout 300ms --command-timeout 500ms " + line,
+		commands = append(commands, command{line: everywhere + "--dial-timeout 1s --command-timeout 1500ms " + line,
 			bare: true, plain: true, unordered: true, loud: true})
 	}
 	return append(commands, command{line: everywhere +
-		"--dial-timeout 300ms --command-timeout 500ms endpoint health -w json", bare: true,
+		"--dial-timeout 1s --command-timeout 1500ms endpoint health -w json", bare: true,
 		plain: true, unordered: true, loud: true})
 }
