@@ -4,6 +4,9 @@
 // member in its reader's name: the names under which the member may be addressed without TLS (a
 // name that an attacker points at this machine is none of them), and the origins that a browser is
 // told to admit.
+//
+// The gateway asks on behalf of nobody but a token, so where names in certificates are users, a
+// request that shows one is refused there: its sender would be taken for somebody it is not.
 package server
 
 import (
@@ -24,7 +27,9 @@ type access struct {
 	log     *zap.Logger
 	origins []string
 	hosts   []string
-	next    http.Handler
+	// nameless says whether the gateway must refuse who shows a name, at the moment.
+	nameless func() bool
+	next     http.Handler
 }
 
 // ServeHTTP implements http.Handler.
@@ -36,6 +41,12 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.log.Warn("rejecting HTTP request to prevent DNS rebinding attacks",
 			zap.String("host", host))
 		http.Error(w, unknownHost(host), http.StatusMisdirectedRequest)
+		return
+	}
+	if r.TLS != nil && strings.HasPrefix(r.URL.Path, gatewayPrefix) && commonName(r.TLS) != "" &&
+		a.nameless() {
+		http.Error(w, "CommonName of client sending a request against gateway will be ignored "+
+			"and not used as expected", http.StatusBadRequest)
 		return
 	}
 	switch origin := r.Header.Get("Origin"); {

@@ -152,10 +152,8 @@ func resolveAll(ctx context.Context, r *net.Resolver, urls []string) []string {
 
 // alreadyLived asks the other members whether they know this one as started. Silence is no answer:
 // in a cluster that is being founded nobody may be there yet.
-func (b *bootstrap) alreadyLived() error {
-	client := &http.Client{Timeout: askTimeout, Transport: &http.Transport{
-		DisableKeepAlives: true,
-	}}
+func (b *bootstrap) alreadyLived(d *peerDialer) error {
+	client := d.http(askTimeout)
 	var asking sync.WaitGroup
 	var mu sync.Mutex
 	lived := false
@@ -198,15 +196,4 @@ func (b *bootstrap) knownTo(client *http.Client, peerURL string) bool {
 	return slices.ContainsFunc(members, func(m memberJSON) bool {
 		return raft.MemberID(m.ID) == b.identity.member && len(m.ClientURLs) > 0
 	})
-}
-
-// hostPorts turns peer URLs into addresses to dial; what cannot be dialled is left out.
-func hostPorts(urls []string) []string {
-	var out []string
-	for _, raw := range urls {
-		if u, err := url.Parse(raw); err == nil && u.Scheme == "http" && u.Port() != "" {
-			out = append(out, u.Host)
-		}
-	}
-	return out
 }

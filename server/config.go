@@ -116,6 +116,15 @@ type Config struct {
 	AuthTokenTTL uint   // seconds that a simple token may go unused
 	BcryptCost   uint
 
+	// ClientTLS is for the ports of clients, their HTTP and the metrics, PeerTLS for the members'.
+	ClientTLS, PeerTLS     TLS
+	SelfSignedCertValidity uint // years
+	CipherSuites           []string
+	// TLSMinVersion and TLSMaxVersion are TLS1.2, TLS1.3, or empty for Go's.
+	TLSMinVersion, TLSMaxVersion string
+
+	SocketReusePort, SocketReuseAddress bool
+
 	// Log replaces the logger that the fields above describe. Tests set it.
 	Log *zap.Logger
 	// ClientListeners and PeerListeners, when set, are used instead of listening on the URLs. A
@@ -161,6 +170,8 @@ func DefaultConfig() Config {
 		AuthTokenTTL:           300,
 		BcryptCost:             10,
 		EnableGRPCGateway:      true,
+		SelfSignedCertValidity: 1,
+		TLSMinVersion:          "TLS1.2",
 		Operations:             defaultOperations(),
 		Tracing:                defaultTracing(),
 

@@ -93,7 +93,7 @@ func TestTheSeedIsTheMembersSecret(t *testing.T) {
 		c := testConfig(t.TempDir())
 		var seed uint64
 		for range 2 {
-			s := &Server{cfg: c}
+			s := &Server{cfg: c, dial: &peerDialer{}}
 			start, err := s.takeDataDir()
 			require.NoError(t, err)
 			n := s.nodeConfig(start)

@@ -19,7 +19,7 @@ func (s *Server) Client(cfg clientv3.Config) (*clientv3.Client, error) {
 	cfg.Endpoints, cfg.TLS = []string{"passthrough:///inner"}, nil
 	cfg.DialOptions = append(cfg.DialOptions[:len(cfg.DialOptions):len(cfg.DialOptions)],
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return s.inner.listener.DialContext(ctx)
+			return s.inner.connect(ctx, "")
 		}))
 	if cfg.MaxCallRecvMsgSize == 0 {
 		cfg.MaxCallRecvMsgSize = math.MaxInt32

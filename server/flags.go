@@ -2,8 +2,9 @@
 //
 // Flags are given as --name value, --name=value or with a single dash; ETCD_NAME in the
 // environment does the same. Naming one setting in both places is refused, because nobody can tell
-// which one was meant. A wrong flag is the caller's typing mistake (exit status 2, with usage); a
-// configuration that contradicts itself is exit status 1 and is found by Config.Validate.
+// which one was meant; a file of settings (file.go) replaces both. A wrong flag is the caller's
+// typing mistake (exit status 2, with usage); a configuration that contradicts itself is exit
+// status 1 and is found by Config.Validate.
 package server
 
 import (
@@ -12,6 +13,7 @@ import (
 	"io"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -54,38 +56,87 @@ const envPrefix = "ETCD_"
 // Errors: ErrHelp, ErrVersion, a *UsageError, or a contradiction between the sources.
 func ParseFlags(args, environ []string) (*Flags, error) {
 	f := &Flags{Config: DefaultConfig()}
-	version := f.define()
+	asked := f.define()
 	if err := f.set.Parse(doubleDashes(f.set, args)); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return nil, ErrHelp
 		}
-		return nil, &UsageError{err}
+		return nil, &UsageError{inEtcdsWords(err)}
 	}
 	if f.set.NArg() > 0 {
 		return nil, fmt.Errorf("%q is not a valid flag", f.set.Arg(0))
 	}
-	if *version {
+	if asked.version {
 		return nil, ErrVersion
 	}
-	if err := f.readEnvironment(environ); err != nil {
-		return nil, err
+	if asked.file == "" {
+		asked.file = lastOf(environ, envName("config-file"))
 	}
-	if err := checkUnsupported(f.set); err != nil {
-		return nil, err
+	var err error
+	if asked.file != "" {
+		f, err = flagsFromFile(asked.file)
+	} else {
+		err = f.readEnvironment(environ)
 	}
+	if err == nil {
+		err = f.settle()
+	}
+	return f, err
+}
+
+// settle draws the conclusions from what is set.
+func (f *Flags) settle() error {
+	f.noteIdle()
 	c := &f.Config
-	if f.set.Changed("listen-client-urls") && !f.set.Changed("advertise-client-urls") {
-		c.AdvertiseClientURLs = nil
-	}
 	f.settleDiscovery()
 	if c.Name != DefaultName && c.InitialCluster == DefaultInitialCluster {
 		c.InitialCluster = c.initialClusterFromName()
 	}
-	return f, nil
+	return nil
 }
 
-// define declares every flag. It returns where --version goes.
-func (f *Flags) define() *bool {
+// inEtcdsWords puts what is wrong with a command line as etcd's parser does.
+func inEtcdsWords(err error) error {
+	var unknown *pflag.NotExistError
+	var missing *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("flag provided but not defined: -%s", unknown.GetSpecifiedName())
+	case errors.As(err, &missing):
+		return fmt.Errorf("flag needs an argument: -%s", missing.GetFlag().Name)
+	case errors.As(err, &invalid):
+		cause := invalid.Unwrap()
+		if errors.Is(cause, strconv.ErrSyntax) {
+			cause = errors.New("parse error")
+		}
+		value, fl := invalid.GetValue(), invalid.GetFlag()
+		if fl.Value.Type() == "bool" {
+			return fmt.Errorf("invalid boolean value %q for -%s: %w", value, fl.Name, cause)
+		}
+		return fmt.Errorf("invalid value %q for flag -%s: %w", value, fl.Name, cause)
+	}
+	return err
+}
+
+// lastOf is the value of a variable, empty if it is not set.
+func lastOf(environ []string, name string) (value string) {
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+// asked is what a command line may ask for that is no setting.
+type asked struct {
+	version bool
+	file    string
+}
+
+// define declares every flag.
+func (f *Flags) define() *asked {
 	c := &f.Config
 	fs := pflag.NewFlagSet("detcd", pflag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -126,8 +177,13 @@ func (f *Flags) define() *bool {
 	f.defineMaintenance(fs)
 	f.defineOperations(fs)
 	f.defineObservation(fs)
+	f.defineSecurity(fs)
 	defineUnsupported(fs)
-	return fs.Bool("version", false, "print the version and exit")
+	other := &asked{}
+	fs.StringVar(&other.file, "config-file", "",
+		"file of settings; flags and environment are then ignored")
+	fs.BoolVar(&other.version, "version", false, "print the version and exit")
+	return other
 }
 
 // defineLimits declares what bounds requests, connections and the log's output.
@@ -200,6 +256,9 @@ func (f *Flags) readEnvironment(environ []string) error {
 	if failed != nil {
 		return failed
 	}
+	if f.set.Changed("listen-client-urls") && !f.set.Changed("advertise-client-urls") {
+		f.Config.AdvertiseClientURLs = nil
+	}
 	for _, e := range environ {
 		key, _, _ := strings.Cut(e, "=")
 		switch {
@@ -229,15 +288,6 @@ func (f *Flags) note(level, message string, fields ...[2]string) {
 
 func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// Usage is the help text: every flag with its meaning.
-func Usage() string {
-	f := &Flags{Config: DefaultConfig()}
-	f.define()
-	return "Usage:\n\n  detcd [flags]\n    Start a member.\n\n  detcd --version\n" +
-		"    Print the version.\n\n  detcd -h | --help\n    Print this help.\n\nFlags:\n" +
-		f.set.FlagUsagesWrapped(100)
 }
 
 // doubleDashes rewrites -name as --name, which is how etcd's own flag package reads it. A value
@@ -298,6 +348,21 @@ func (v *choiceValue) Set(s string) error {
 }
 
 func (v *choiceValue) Type() string { return strings.Join(v.choices, "|") }
+
+// orderedValue is a list of words separated by commas, as it is written.
+type orderedValue struct{ list *[]string }
+
+func (v *orderedValue) String() string { return (&listValue{v.list}).String() }
+
+func (v *orderedValue) Set(s string) error {
+	*v.list = nil
+	if s != "" {
+		*v.list = strings.Split(s, ",")
+	}
+	return nil
+}
+
+func (v *orderedValue) Type() string { return "strings" }
 
 // listValue is a list of words separated by commas, repeats removed, sorted.
 type listValue struct{ list *[]string }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -72,13 +73,19 @@ func refusals() []struct {
 		status int
 		text   string
 	}{
-		{[]string{"--no-such-flag"}, 2, "unknown flag: --no-such-flag"},
-		{[]string{"--experimental-x=1"}, 2, "unknown flag"},
-		{[]string{"--heartbeat-interval=soon"}, 2, "invalid argument"},
+		{[]string{"--no-such-flag"}, 2,
+			"flag provided but not defined: -no-such-flag"},
+		{[]string{"--experimental-x=1"}, 2, "not defined: -experimental-x"},
+		{[]string{"--enable-v2=false"}, 2, "not defined: -enable-v2"},
+		{[]string{"--heartbeat-interval=soon"}, 2,
+			`invalid value "soon" for flag -heartbeat-interval: parse error`},
+		{[]string{"--enable-pprof=maybe"}, 2,
+			`invalid boolean value "maybe" for -enable-pprof: parse error`},
 		{[]string{"--initial-cluster-state=old"}, 2, "invalid value"},
 		{[]string{"--listen-client-urls=ftp://1.2.3.4:1"}, 2,
 			"URL scheme must be http, https, unix, or unixs: ftp://1.2.3.4:1"},
-		{[]string{"--v2-deprecation"}, 2, "flag needs an argument"},
+		{[]string{"--v2-deprecation"}, 2, "flag needs an argument: -v2-deprecation"},
+		{[]string{"--v2-deprecation=not-yet"}, 2, "invalid value"},
 		{[]string{"--name=a", "extra"}, 1, `\"extra\" is not a valid flag`},
 		{[]string{"--listen-client-urls=http://127.0.0.1:1"}, 1,
 			"--advertise-client-urls is required when --listen-client-urls is set explicitly"},
@@ -107,10 +114,39 @@ func refusals() []struct {
 		{[]string{"--feature-gates=InitialCorruptCheck=true,LeaseCheckpointPersist=true"}, 1,
 			"enabling feature gate LeaseCheckpointPersist requires enabling feature gate " +
 				"LeaseCheckpoint"},
-		{[]string{"--unsafe-no-fsync"}, 1, "--unsafe-no-fsync is not supported yet by detcd"},
-		{[]string{"--cert-file=x"}, 1, "--cert-file is not supported yet by detcd"},
+		{[]string{"--cert-file=x"}, 1, "KeyFile and CertFile must both be present[key: , cert: x]"},
+		{[]string{"--peer-cert-file=x", "--peer-key-file=y", "--peer-client-cert-file=z"}, 1,
+			"ClientKeyFile and ClientCertFile must both be present or both absent"},
+		{[]string{"--peer-cert-file=x", "--peer-key-file=y", "--peer-cert-allowed-cn=a",
+			"--peer-cert-allowed-hostname=b"}, 1,
+			"AllowedCNs and AllowedHostnames are mutually exclusive"},
 		{[]string{"--listen-peer-urls=https://127.0.0.1:1"}, 1,
-			`scheme \"https\" is not supported yet by detcd`},
+			"cannot listen on TLS for 127.0.0.1:1: KeyFile and CertFile are not presented"},
+		{[]string{"--listen-client-urls=https://127.0.0.1:1",
+			"--advertise-client-urls=https://127.0.0.1:1"}, 1, "TLS key/cert (--cert-file, " +
+			"--key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme"},
+		{[]string{"--listen-metrics-urls=https://127.0.0.1:1"}, 1, "client TLS key/cert " +
+			"(--cert-file, --key-file) must be provided for metrics secure url"},
+		{[]string{"--listen-peer-urls=unix://x"}, 1, "over http and https only"},
+		{[]string{"--initial-advertise-peer-urls=http://:1"}, 1, "--initial-advertise-peer-urls " +
+			`\"http://:1\" must be \"host:port\" (unexpected empty host (http://:1))`},
+		{[]string{"--tls-min-version=TLS1.1"}, 1,
+			`unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)`},
+		{[]string{"--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"}, 1,
+			"min version (TLS1.3) is greater than max version (TLS1.2)"},
+		{[]string{"--tls-min-version=TLS1.3", "--cipher-suites=TLS_AES_128_GCM_SHA256"}, 1,
+			"cipher suites cannot be configured when only TLS1.3 is enabled"},
+		{[]string{"--cipher-suites=nope"}, 1, `unexpected TLS cipher suite \"nope\"`},
+		{[]string{"--auto-tls", "--self-signed-cert-validity=0"}, 1,
+			"selfSignedCertValidity is invalid"},
+		{[]string{"--auto-compaction-mode=foo"}, 1, `unknown auto-compaction-mode \"foo\"`},
+		{[]string{"--auto-compaction-retention=x"}, 1, "error parsing CompactionRetention: "},
+		{[]string{"--listen-client-urls=http://127.0.0.1:1",
+			"--advertise-client-urls=http://127.0.0.1:1",
+			"--listen-client-http-urls=http://127.0.0.1:1"}, 1, "cannot bind both " +
+			"--listen-client-urls and --listen-client-http-urls on the same url " +
+			"http://127.0.0.1:1"},
+		{[]string{"--config-file=/no/such/file"}, 1, "no such file or directory"},
 	}
 }
 
@@ -132,14 +168,8 @@ func TestWrongCommandLinesEndWithEtcdsStatusAndWords(t *testing.T) {
 	}
 }
 
-func TestDefaultValuesOfUnsupportedFlagsAreAccepted(t *testing.T) {
+func TestFlagsThatNeverMatteredAreAccepted(t *testing.T) {
 	var args []string
-	for _, p := range parkedFlags() {
-		args = append(args, "--"+p.name+"="+p.preset)
-		for _, v := range p.harmless {
-			args = append(args, "--"+p.name+"="+v)
-		}
-	}
 	for _, name := range ignoredFlags() {
 		args = append(args, "--"+name+"=anything")
 	}
@@ -147,6 +177,24 @@ func TestDefaultValuesOfUnsupportedFlagsAreAccepted(t *testing.T) {
 	require.NoError(t, err)
 	_, err = ParseFlags([]string{"--downgrade-check-time=5000ms", "--pre-vote"}, nil)
 	require.NoError(t, err)
+}
+
+func TestFlagsWithoutEffectAreNamedOnce(t *testing.T) {
+	f, err := ParseFlags([]string{"--wal-dir=elsewhere", "--pre-vote=false", "--max-wals=5",
+		"--max-snapshots=9", "--v2-deprecation=gone"}, nil)
+	require.NoError(t, err)
+	var named, said []string
+	for _, n := range f.Notices {
+		require.Equal(t, "warn", n.Level)
+		if n.Message == "flag has no effect" {
+			named = append(named, n.Fields[0][1])
+		} else {
+			said = append(said, n.Message)
+		}
+	}
+	require.ElementsMatch(t, []string{"wal-dir", "pre-vote", "max-snapshots"}, named)
+	require.ElementsMatch(t, []string{deprecated()["max-snapshots"],
+		deprecated()["v2-deprecation"]}, said)
 }
 
 func TestEveryFlagOfEtcdIsKnown(t *testing.T) {
@@ -164,8 +212,9 @@ func TestVersionAndHelpEndWithSuccess(t *testing.T) {
 		`Go OS/Arch: \w+/\w+\n\z`, out.String())
 	out.Reset()
 	require.Zero(t, Main([]string{"-h"}, &out, &errs))
-	require.Contains(t, out.String(), "--initial-cluster")
-	require.Empty(t, errs.String())
+	require.Contains(t, out.String(), "\nSecurity:\n  --cert-file ''\n")
+	require.Contains(t, errs.String(), "Usage:")
+	require.Equal(t, 113, strings.Count(out.String(), "\n  --"))
 }
 
 func TestLogLinesHaveEtcdsShape(t *testing.T) {

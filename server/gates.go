@@ -1,8 +1,8 @@
 // Feature gates: etcd's switches for behaviour that is new or optional, as one flag,
 // --feature-gates=Name=true,Other=false.
 //
-// As with flags, a gate that asks for something this server does not do is refused by name. Most
-// ask for nothing that would be missed, because what they switch is always so here.
+// A gate that asks for something this server does not do is refused by name. Most ask for nothing
+// that would be missed, because what they switch is always so here.
 package server
 
 import (
@@ -23,16 +23,18 @@ type gate struct {
 
 // The gates that change what this server does.
 const (
+	gateAllAlpha               = "AllAlpha" // all that are off by default
 	gateLeaseCheckpoint        = "LeaseCheckpoint"
 	gateLeaseCheckpointPersist = "LeaseCheckpointPersist"
 	gateInitialCorruptCheck    = "InitialCorruptCheck"
 	gateCompactHashCheck       = "CompactHashCheck"
+	gateSetMemberLocalAddr     = "SetMemberLocalAddr"
 )
 
 func gates() []gate {
 	either := []bool{false, true}
 	return []gate{
-		{name: "AllAlpha", allowed: []bool{false}},
+		{name: gateAllAlpha, allowed: either},
 		{name: "AllBeta", allowed: either}, // every beta gate is on anyway
 		// No defragmentation stops anything.
 		{name: "StopGRPCServiceOnDefrag", allowed: either},
@@ -40,8 +42,9 @@ func gates() []gate {
 		{name: gateCompactHashCheck, allowed: either},
 		{name: gateLeaseCheckpoint, allowed: either},
 		{name: gateLeaseCheckpointPersist, allowed: either}, // what is checkpointed is persisted
-		{name: "SetMemberLocalAddr", allowed: []bool{false}},
-		{name: "PriorityRequest", allowed: []bool{false}},
+		{name: gateSetMemberLocalAddr, allowed: either},
+		// What ends leases is no request here, and no backlog refuses it.
+		{name: "PriorityRequest", allowed: either},
 		{name: "TxnModeWriteWithSharedBuffer", preset: true, allowed: either},
 		// A renewal waits until what was decided before it is applied, always.
 		{name: "FastLeaseKeepAlive", preset: true, allowed: either},
@@ -107,7 +110,7 @@ func (c *Config) gate(name string) bool {
 	}
 	for _, g := range gates() {
 		if g.name == name {
-			return g.preset
+			return g.preset || c.FeatureGates[gateAllAlpha]
 		}
 	}
 	panic("server: no feature gate is called " + name)

@@ -37,6 +37,7 @@ const (
 func grpcOptions(c *Config, messages codec, t *tracing) []grpc.ServerOption {
 	maxStreams := min(c.MaxConcurrentStreams, math.MaxUint32)
 	opts := []grpc.ServerOption{
+		grpc.Creds(portCredentials{}),
 		grpc.ForceServerCodecV2(messages),
 		grpc.MaxRecvMsgSize(int(c.MaxRequestBytes) + grpcOverheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -74,6 +75,8 @@ func newGRPC(c *Config, l *loop, i *inner, tokens *tokenMaker, t *tracing) *grpc
 		tokens:   tokens,
 		metrics:  l.metrics,
 		slow:     newSlowness(c, l.log),
+
+		certified: c.ClientTLS.ClientCertAuth,
 	}
 	l.slow = svc.slow.least()
 	s := grpc.NewServer(append(grpcOptions(c, codec{l.answers, &l.metrics.Bytes}, t),
@@ -97,6 +100,8 @@ type service struct {
 	tokens   *tokenMaker
 	metrics  *metrics.Set
 	slow     slowness
+	// certified says that a verified certificate's common name is a user.
+	certified bool
 }
 
 func (s *service) descriptions() []grpc.ServiceDesc {

@@ -67,7 +67,11 @@ func (s *Server) clientHTTP(gateway http.Handler) http.Handler {
 			trace.RenderEvents(w, r, true)
 		})
 	}
-	return &access{log: s.log, origins: s.cfg.CORS, hosts: s.cfg.HostWhitelist, next: mux}
+	nameless := func() bool {
+		return gateway != nil && s.cfg.ClientTLS.ClientCertAuth && s.loop.state.Load().AuthEnabled
+	}
+	return &access{log: s.log, origins: s.cfg.CORS, hosts: s.cfg.HostWhitelist, nameless: nameless,
+		next: mux}
 }
 
 // metricsHTTP is the handler of the metrics port, which monitoring and the kubelet may reach where

@@ -1,7 +1,7 @@
-// Who a client is, as far as the edge can tell: a token from the request's metadata, or later the
-// common name of its certificate. A simple token is handed to the node, which knows whose it is; a
-// signed one is verified here, on the goroutine of its RPC. Whether any of that matters, because
-// auth is enabled, only the node decides.
+// Who a client is, as far as the edge can tell: a token from the request's metadata, or else the
+// common name of the certificate that it had to show. A simple token is handed to the node, which
+// knows whose it is; a signed one is verified here, on the goroutine of its RPC. Whether any of
+// that matters, because auth is enabled, only the node decides.
 package server
 
 import (
@@ -30,7 +30,10 @@ func (s *service) identity(ctx context.Context) *kv.Identity {
 		shown = metadata.ValueFromIncomingContext(ctx, rpctypes.TokenFieldNameSwagger)
 	}
 	if len(shown) == 0 {
-		if name := s.certifiedName(ctx); name != "" {
+		if !s.certified {
+			return nil
+		}
+		if name := callerName(ctx); name != "" {
 			return &kv.Identity{User: name}
 		}
 		return nil
@@ -44,10 +47,6 @@ func (s *service) identity(ctx context.Context) *kv.Identity {
 	}
 	return &kv.Identity{Token: token}
 }
-
-// certifiedName is the common name in the certificate of a client that had to show one. There are
-// no certificates yet.
-func (s *service) certifiedName(context.Context) string { return "" }
 
 // sign puts a signed token into the answer to an Authenticate, whose request is raw.
 func (s *service) sign(c *call) error {

@@ -2,12 +2,14 @@
 // comes in another dress (the JSON gateway) goes through the same gRPC server as everybody else's
 // calls, over a connection in memory, so that no second way into the store exists.
 //
-// The caller's own words go along: token, wish for a leader, API version. What the inner calls are
-// allowed to do is therefore what the caller is allowed to do.
+// The caller's own words go along (token, wish for a leader, API version), and so does the name in
+// its certificate, except through the gateway. What the inner calls are allowed to do is therefore
+// what the caller is allowed to do.
 package server
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net"
 	"time"
@@ -29,38 +31,82 @@ const innerBuffer = 16 << 10
 
 // inner is the way to ourselves.
 type inner struct {
-	listener *bufconn.Listener
-	conn     *grpc.ClientConn // the gateway's
+	listener *handedListener
+	conn     *grpc.ClientConn // the gateway's, who has no name
 	// over ends when the member stops: calls that wait for others must not hold it up.
 	over context.Context
 	stop context.CancelFunc
 }
 
 func newInner() (*inner, error) {
-	i := &inner{listener: bufconn.Listen(innerBuffer)}
+	i := &inner{listener: newHandedListener(innerAddr{})}
 	var err error
-	if i.conn, err = i.dial(); err != nil {
+	if i.conn, err = i.dial(""); err != nil {
 		return nil, err
 	}
 	i.over, i.stop = context.WithCancel(context.Background())
 	return i, nil
 }
 
-// dial returns a further connection in memory, made when it is first used.
-func (i *inner) dial() (*grpc.ClientConn, error) {
+// dial returns a further connection in memory, made when it is first used, on behalf of somebody
+// with a certificate of a name.
+func (i *inner) dial(name string) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///inner",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return i.listener.DialContext(ctx)
+			return i.connect(ctx, name)
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32),
 			grpc.MaxCallSendMsgSize(math.MaxInt32)))
 }
 
+// innerConn is the server's end of a connection in memory. The name that it was made for belongs to
+// the connection, where no metadata can reach it.
+type innerConn struct {
+	net.Conn
+	name string
+}
+
+// innerAddr is where connections in memory come from.
+type innerAddr struct{}
+
+// Network is none that exists.
+func (innerAddr) Network() string { return "memory" }
+
+// String is what logs show.
+func (innerAddr) String() string { return "inner" }
+
+// connect makes a connection in memory and hands its other end to the gRPC server.
+func (i *inner) connect(ctx context.Context, name string) (net.Conn, error) {
+	pair := bufconn.Listen(innerBuffer)
+	defer func() { _ = pair.Close() }()
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		defer close(accepted)
+		if conn, err := pair.Accept(); err == nil {
+			accepted <- conn
+		}
+	}()
+	mine, err := pair.DialContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	theirs := &innerConn{Conn: <-accepted, name: name}
+	select {
+	case i.listener.conns <- theirs:
+		return mine, nil
+	case <-i.listener.done:
+		err = net.ErrClosed
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return nil, errors.Join(err, theirs.Close(), mine.Close())
+}
+
 // close ends all inner calls and the connection.
 func (i *inner) close() error {
 	i.stop()
-	return i.conn.Close()
+	return errors.Join(i.listener.Close(), i.conn.Close())
 }
 
 // forwarded are the metadata that speak for the caller.
@@ -90,7 +136,7 @@ func (i *inner) forCaller(ctx context.Context) (context.Context, context.CancelF
 // is its own: streams that wait would use up what one connection may have, and who could end their
 // waiting would wait behind them.
 func (i *inner) client(ctx context.Context) (*clientv3.Client, func(), error) {
-	conn, err := i.dial()
+	conn, err := i.dial(callerName(ctx))
 	if err != nil {
 		return nil, nil, err
 	}

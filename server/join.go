@@ -1,7 +1,7 @@
 // A member's first start in a cluster that exists: whom it was added to, and as whom.
 //
 // The operator has added the member by its peer URLs; the cluster has given it an id. The new
-// process asks the peers that it was told about for the list of members, over plain HTTP, finds
+// process asks the peers that it was told about for the list of members, over HTTP, finds
 // itself in it by its URLs, and adopts the cluster's id. What it was told must fit what it hears,
 // word for word as etcd demands it: a list that is older or newer than the cluster is a mistake
 // that is better found now.
@@ -52,12 +52,12 @@ func (e *existingCluster) String() string {
 }
 
 // adopt asks the peers and fills in who this member is.
-func (b *bootstrap) adopt(log *zap.Logger, c *Config) error {
+func (b *bootstrap) adopt(log *zap.Logger, c *Config, d *peerDialer) error {
 	told, err := types.NewURLsMap(c.InitialCluster)
 	if err != nil {
 		return fmt.Errorf("error setting up initial cluster: %w", err)
 	}
-	existing, err := fetchCluster(log, c.Name, told)
+	existing, err := fetchCluster(log, d, c.Name, told)
 	if err != nil {
 		return fmt.Errorf("cannot fetch cluster info from peer urls: %w", err)
 	}
@@ -85,7 +85,8 @@ func (b *bootstrap) adopt(log *zap.Logger, c *Config) error {
 }
 
 // fetchCluster asks the peers, in the order of their URLs, until one of them knows the members.
-func fetchCluster(log *zap.Logger, own string, told types.URLsMap) (*existingCluster, error) {
+func fetchCluster(log *zap.Logger, d *peerDialer, own string, told types.URLsMap) (*existingCluster,
+	error) {
 	var urls []string
 	for _, name := range sortedNames(told) {
 		if name != own {
@@ -93,9 +94,7 @@ func fetchCluster(log *zap.Logger, own string, told types.URLsMap) (*existingClu
 		}
 	}
 	slices.Sort(urls)
-	client := &http.Client{Timeout: joinTimeout, Transport: &http.Transport{
-		DisableKeepAlives: true,
-	}}
+	client := d.http(joinTimeout)
 	for _, u := range urls {
 		existing, err := askMembers(client, u)
 		if err == nil {
@@ -183,7 +182,7 @@ func (s *Server) remotes(b *bootstrap) ([]kv.Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("error setting up initial cluster: %w", err)
 	}
-	existing, err := fetchCluster(s.log, s.cfg.Name, told)
+	existing, err := fetchCluster(s.log, s.dial, s.cfg.Name, told)
 	if err != nil {
 		return nil, fmt.Errorf("cannot fetch cluster info from peer urls: %w", err)
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net"
 
 	"golang.org/x/net/netutil"
 )
@@ -13,14 +12,14 @@ import (
 const reservedFiles = 400
 
 // limitConnections bounds how many clients may be connected to each port. More wait to be accepted.
-func limitConnections(listeners []net.Listener) error {
+func limitConnections(listeners []port) error {
 	limit, err := openFiles()
 	if err != nil {
 		return fmt.Errorf("server: number of open files: %w", err)
 	}
 	share := (int64(min(limit, 1<<30)) - reservedFiles) / int64(max(len(listeners), 1))
 	for i, l := range listeners {
-		listeners[i] = netutil.LimitListener(l, int(max(share, 16)))
+		listeners[i].Listener = netutil.LimitListener(l.Listener, int(max(share, 16)))
 	}
 	return nil
 }

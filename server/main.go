@@ -32,7 +32,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	var usage *UsageError
 	switch {
 	case errors.Is(err, ErrHelp):
-		say(stdout, Usage())
+		say(stderr, Usage())
+		say(stdout, FlagHelp())
 		return exitOK
 	case errors.Is(err, ErrVersion):
 		say(stdout, VersionText())

@@ -46,17 +46,18 @@ type link struct {
 	ended   chan struct{}
 	inbox   *inbox // hears that this member was removed
 	seen    *metrics.Peer
+	dial    *peerDialer
 
 	mu      sync.Mutex
 	up      bool
 	buf     []byte
 	dropped int // messages, since the last log line
-	addrs   []string
+	addrs   []peerAddress
 	next    int // index into addrs of the next attempt
 }
 
 func startLink(log *zap.Logger, self identity, to raft.MemberID, channel channelKind,
-	addrs []string, in *inbox, seen *metrics.Peer) *link {
+	dial *peerDialer, addrs []peerAddress, in *inbox, seen *metrics.Peer) *link {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &link{
 		log:     log.With(zap.Stringer("remote-peer-id", to), zap.Stringer("channel", channel)),
@@ -68,6 +69,7 @@ func startLink(log *zap.Logger, self identity, to raft.MemberID, channel channel
 		ended:   make(chan struct{}),
 		inbox:   in,
 		seen:    seen,
+		dial:    dial,
 		addrs:   addrs,
 	}
 	go l.run(ctx)
@@ -164,7 +166,7 @@ func (l *link) takeDropped() int {
 	return n
 }
 
-func (l *link) nextAddr() string {
+func (l *link) nextAddr() peerAddress {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	addr := l.addrs[l.next%len(l.addrs)]
@@ -174,14 +176,14 @@ func (l *link) nextAddr() string {
 
 // connect dials the member's next address and shakes hands.
 func (l *link) connect(ctx context.Context) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", l.nextAddr())
+	to := l.nextAddr()
+	conn, err := l.dial.dial(ctx, to)
 	if err != nil {
 		return nil, err
 	}
 	if err := l.greet(ctx, conn); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("handshake with %s: %w", conn.RemoteAddr(), err)
+		return nil, fmt.Errorf("handshake with %s: %w", to.host, err)
 	}
 	return conn, nil
 }

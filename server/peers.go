@@ -35,6 +35,7 @@ type peers struct {
 
 	// remotes is whom a member that has no state yet talks to.
 	remotes []kv.Member
+	dial    *peerDialer
 	members []kv.Member // as of the last update
 	links   map[raft.MemberID]*peer
 
@@ -48,7 +49,7 @@ type peers struct {
 
 // peer is one other member.
 type peer struct {
-	addrs []string
+	addrs []peerAddress
 	links [numChannels]*link // by channel, less one
 	seen  *metrics.Peer
 }
@@ -69,6 +70,7 @@ func newPeers(log *zap.Logger, self identity, in *inbox, lim *kv.Limits,
 		start:      time.Now(),
 		frameLimit: max(minFrameLimit, 2*(lim.MessageBytes+lim.MaxRequestBytes+lim.ChunkBytes)),
 		links:      map[raft.MemberID]*peer{},
+		dial:       &peerDialer{},
 		incoming:   map[origin]net.Conn{},
 		conns:      map[net.Conn]struct{}{},
 	}
@@ -102,7 +104,7 @@ func (p *peers) update(members []kv.Member) {
 	keep := map[raft.MemberID]bool{}
 	for i := range members {
 		m := &members[i]
-		addrs := hostPorts(m.PeerURLs)
+		addrs := peerAddresses(m.PeerURLs)
 		if m.ID == p.self.member || len(addrs) == 0 {
 			continue
 		}
@@ -115,7 +117,8 @@ func (p *peers) update(members []kv.Member) {
 		}
 		n := &peer{addrs: addrs, seen: p.measured(m.ID)}
 		for i := range n.links {
-			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), addrs, p.inbox, n.seen)
+			n.links[i] = startLink(p.log, p.self, m.ID, channelKind(i+1), p.dial, addrs,
+				p.inbox, n.seen)
 		}
 		p.links[m.ID] = n
 	}

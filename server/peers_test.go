@@ -35,7 +35,7 @@ func startStation(t *testing.T, id identity) *station {
 	require.NoError(t, err)
 	members := newHandedListener(l.Addr())
 	people := newHandedListener(l.Addr())
-	split := newSplitter(log, l, route{framePreamble[:sniffBytes], members}, route{"", people})
+	split := newSplitter(log, l, routes{{framePreamble[:sniffBytes], members}, {"", people}})
 	s := &station{peers: newPeers(log, id, newInbox(), &kv.Limits{},
 		&metrics.New(&metrics.Options{}).Peers), addr: l.Addr().String(),
 		logs: logs}

@@ -117,5 +117,5 @@ func TestUsageErrorsOfTheProcessExitWithTwo(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, cmd.Wait(), &exit)
 	require.Equal(t, 2, exit.ExitCode())
-	require.Contains(t, string(said), "unknown flag: --nonsense")
+	require.Contains(t, string(said), "flag provided but not defined: -nonsense")
 }

@@ -4,6 +4,7 @@ package server
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -23,8 +24,13 @@ func (s *Server) servePeers() {
 		members := newHandedListener(l.Addr())
 		people := newHandedListener(l.Addr())
 		s.peerConns = append(s.peerConns, members)
-		s.split(newSplitter(s.log, l, route{framePreamble[:sniffBytes], members},
-			route{"", people}))
+		var protocol decider = routes{{framePreamble[:sniffBytes], members}, {"", people}}
+		if l.secure {
+			protocol = &secured{log: s.log, keys: s.peerKeys, members: members, people: people,
+				refusal:   "rejected connection on peer endpoint",
+				fromNamed: !s.cfg.PeerTLS.SkipClientSANVerify}
+		}
+		s.split(newSplitter(s.log, l, protocol))
 		s.serving.Go(func() { s.peers.serve(members) })
 		s.serveHTTP(people, s.peerHTTP())
 		s.log.Info("serving peer traffic", zap.String("address", l.Addr().String()))
@@ -48,30 +54,60 @@ func (s *Server) serveClients() {
 	s.serveGRPC(s.inner.listener)
 	handler := s.clientHTTP(s.gateway)
 	for _, l := range s.clients {
-		if len(s.clientWeb) > 0 {
+		calls := newHandedListener(l.Addr())
+		people := newHandedListener(l.Addr())
+		switch {
+		case len(s.clientWeb) > 0 && l.secure:
+			s.split(newSplitter(s.log, l, s.securedClients(calls, nil)))
+			s.serveGRPC(calls)
+			s.logServing("grpc", l)
+			continue
+		case len(s.clientWeb) > 0:
 			s.serveGRPC(l)
 			s.logServing("grpc", l)
 			continue
+		case l.secure:
+			s.split(newSplitter(s.log, l, s.securedClients(calls, people)))
+			s.serveHTTP(people, s.withCalls(handler))
+		default:
+			s.split(newSplitter(s.log, l, routes{{http2Preface, calls}, {"", people}}))
+			s.serveHTTP(people, handler)
 		}
-		calls := newHandedListener(l.Addr())
-		people := newHandedListener(l.Addr())
-		s.split(newSplitter(s.log, l, route{http2Preface, calls}, route{"", people}))
 		s.serveGRPC(calls)
-		s.serveHTTP(people, handler)
 		s.logServing("grpc+http", l)
 	}
 	for _, l := range s.clientWeb {
-		s.serveHTTP(l, handler)
+		s.servePeople(l, handler)
 		s.logServing("http", l)
 	}
 	close(s.served)
 }
 
+// securedClients decides about connections to a client port with TLS.
+func (s *Server) securedClients(calls, people *handedListener) *secured {
+	return &secured{log: s.log, keys: s.clientKeys, calls: calls, people: people,
+		refusal: "rejected connection on client endpoint"}
+}
+
+// servePeople serves a port that has HTTP only.
+func (s *Server) servePeople(l port, handler http.Handler) {
+	if !l.secure {
+		s.serveHTTP(l, handler)
+		return
+	}
+	people := newHandedListener(l.Addr())
+	s.split(newSplitter(s.log, l, s.securedClients(nil, people)))
+	s.serveHTTP(people, handler)
+}
+
 // logServing says that a client port is open; the first line is what tools wait for.
-func (s *Server) logServing(traffic string, l net.Listener) {
+func (s *Server) logServing(traffic string, l port) {
 	s.log.Info("ready to serve client requests")
-	s.log.Info("serving client traffic insecurely; this is strongly discouraged!",
-		zap.String("traffic", traffic), zap.String("address", l.Addr().String()))
+	how := "serving client traffic insecurely; this is strongly discouraged!"
+	if l.secure {
+		how = "serving client traffic securely"
+	}
+	s.log.Info(how, zap.String("traffic", traffic), zap.String("address", l.Addr().String()))
 }
 
 func (s *Server) serveGRPC(l net.Listener) {
@@ -86,7 +122,7 @@ func (s *Server) serveGRPC(l net.Listener) {
 // there.
 func (s *Server) serveMetrics() {
 	for _, l := range s.metricsIn {
-		s.serveHTTP(l, s.metricsHTTP())
+		s.servePeople(l, s.metricsHTTP())
 		s.log.Info("serving metrics", zap.String("address", l.Addr().String()))
 	}
 }
@@ -98,6 +134,8 @@ func (s *Server) split(sp *splitter) {
 
 func (s *Server) serveHTTP(l net.Listener, handler http.Handler) {
 	server := newHTTP(s.log, handler)
+	server.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams: int(min(s.cfg.MaxConcurrentStreams, math.MaxInt32))}
 	s.https = append(s.https, server)
 	s.serving.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -15,15 +15,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
@@ -50,10 +47,13 @@ type Server struct {
 	grpc      *grpc.Server
 	inner     *inner
 	gateway   http.Handler // nil when it is turned off
-	clients   []net.Listener
-	clientWeb []net.Listener // HTTP for clients, if it has ports of its own
-	metricsIn []net.Listener
-	peerIn    []net.Listener
+	clients   []port
+	clientWeb []port // HTTP for clients, if it has ports of its own
+	metricsIn []port
+	peerIn    []port
+
+	clientKeys, peerKeys *keyring // nil without certificates
+	dial                 *peerDialer
 
 	splitters []*splitter
 	https     []*http.Server
@@ -94,6 +94,10 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
+	if err := s.openKeys(); err != nil {
+		return err
+	}
+	s.dial = s.dialer()
 	if err := s.listen(); err != nil {
 		return err
 	}
@@ -119,6 +123,7 @@ func (s *Server) open() error {
 	}
 	s.peers = newPeers(s.log, start.identity, s.loop.inbox, &nodeConfig.Limits,
 		&s.metrics.Peers)
+	s.peers.dial = s.dial
 	if s.inner, err = newInner(); err != nil {
 		return err
 	}
@@ -158,62 +163,6 @@ func (s *Server) metricsOptions() *metrics.Options {
 			Lane:     func(l diskio.Lane) osdisk.LaneStats { return s.disk.Stats(l) },
 		},
 	}
-}
-
-// listen opens the ports, or takes those that the caller has opened.
-func (s *Server) listen() error {
-	var err error
-	if s.peerIn, err = listenAll(s.cfg.PeerListeners, s.cfg.ListenPeerURLs); err != nil {
-		return err
-	}
-	if s.clients, err = listenAll(s.cfg.ClientListeners, s.cfg.ListenClientURLs); err != nil {
-		return err
-	}
-	if err := limitConnections(s.clients); err != nil {
-		return err
-	}
-	if s.clientWeb, err = listenAll(nil, s.cfg.ListenClientHTTPURLs); err != nil {
-		return err
-	}
-	s.metricsIn, err = listenAll(nil, s.cfg.ListenMetricsURLs)
-	return err
-}
-
-func listenAll(given []net.Listener, urls types.URLs) ([]net.Listener, error) {
-	if len(given) > 0 {
-		return given, nil
-	}
-	var out []net.Listener
-	for i := range urls {
-		l, err := listen(&urls[i])
-		if err != nil {
-			for _, l := range out {
-				_ = l.Close()
-			}
-			return nil, err
-		}
-		out = append(out, l)
-	}
-	return out, nil
-}
-
-// listen opens a port, or the socket file that a unix URL names. Such a file outlives a process
-// that was killed; whoever may listen there may take its place.
-func listen(u *url.URL) (net.Listener, error) {
-	if u.Scheme != unixScheme {
-		return net.Listen("tcp", u.Host)
-	}
-	name := u.Host + u.Path
-	if c, err := net.Dial("unix", name); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("listen unix %s: address already in use", name)
-	}
-	if info, err := os.Lstat(name); err == nil && info.Mode()&os.ModeSocket != 0 {
-		if err := os.Remove(name); err != nil {
-			return nil, err
-		}
-	}
-	return net.Listen("unix", name)
 }
 
 // takeDataDir makes sure that the data directory is ours, locks it, and says who lives there.
@@ -263,7 +212,7 @@ func (s *Server) resident(founded *bootstrap, foundErr error) (*bootstrap, error
 	case founded.start == kv.Join:
 		return s.joining(founded, lived, fresh)
 	case fresh && s.unlock == nil:
-		return founded, founded.alreadyLived()
+		return founded, founded.alreadyLived(s.dial)
 	case !fresh && founded.identity != lived.identity:
 		return nil, fmt.Errorf("data directory %s belongs to member %v of cluster %x, not to "+
 			"member %v of cluster %x", dir, lived.identity.member, lived.identity.cluster,
@@ -320,7 +269,7 @@ func (s *Server) joining(b *bootstrap, lived resident, fresh bool) (*bootstrap, 
 	if b.identity.member != 0 {
 		return b, nil
 	}
-	return b, b.adopt(s.log, &s.cfg)
+	return b, b.adopt(s.log, &s.cfg, s.dial)
 }
 
 // ticksPerHeartbeat is how finely the node's time is divided: elections are drawn in ticks, and
@@ -418,18 +367,6 @@ func (s *Server) logOpen(n *kv.Config) {
 		zap.Strings("listen-client-urls", addresses(s.clients)),
 		zap.Strings("listen-client-http-urls", addresses(s.clientWeb)),
 		zap.Strings("listen-metrics-urls", addresses(s.metricsIn)))
-}
-
-func addresses(listeners []net.Listener) []string {
-	var out []string
-	for _, l := range listeners {
-		scheme := "http"
-		if l.Addr().Network() == unixScheme {
-			scheme = unixScheme
-		}
-		out = append(out, scheme+"://"+l.Addr().String())
-	}
-	return out
 }
 
 // Ready is closed when clients are being served: recovery is durable, a leader is known and this

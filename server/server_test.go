@@ -30,7 +30,8 @@ type cluster struct {
 	servers []*Server
 }
 
-func startCluster(t *testing.T, n int, change func(*Config)) *cluster {
+// prepareCluster writes the configurations of members that do not run yet.
+func prepareCluster(t *testing.T, n int, change func(*Config)) *cluster {
 	c := &cluster{t: t, configs: make([]Config, n), servers: make([]*Server, n)}
 	var pairs []string
 	for i := range c.configs {
@@ -42,25 +43,37 @@ func startCluster(t *testing.T, n int, change func(*Config)) *cluster {
 		cfg.ListenPeerURLs = mustURLs("http://" + peer.Addr().String())
 		cfg.AdvertiseClientURLs, cfg.AdvertisePeerURLs = cfg.ListenClientURLs, cfg.ListenPeerURLs
 		cfg.ClientListeners, cfg.PeerListeners = []net.Listener{client}, []net.Listener{peer}
-		pairs = append(pairs, cfg.initialClusterFromName())
 		if change != nil {
 			change(&cfg)
 		}
+		pairs = append(pairs, cfg.initialClusterFromName())
 		c.configs[i] = cfg
 	}
 	for i := range c.configs {
 		c.configs[i].InitialCluster = strings.Join(pairs, ",")
-		c.start(i)
 	}
+	return c
+}
+
+func startCluster(t *testing.T, n int, change func(*Config)) *cluster {
+	c := prepareCluster(t, n, change)
+	c.startAll()
 	for _, s := range c.servers {
 		c.await(s)
 	}
-	t.Cleanup(func() {
+	return c
+}
+
+// startAll starts all members, and stops them when the test ends.
+func (c *cluster) startAll() {
+	for i := range c.configs {
+		c.start(i)
+	}
+	c.t.Cleanup(func() {
 		for _, s := range c.servers {
 			s.Stop()
 		}
 	})
-	return c
 }
 
 func listenLoopback(t *testing.T) net.Listener {

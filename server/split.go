@@ -1,11 +1,13 @@
-// One port, several protocols: a connection's first bytes say which one it speaks.
+// One port, several protocols: a connection's first bytes, or its TLS handshake (secure.go), say
+// which one it speaks.
 //
 // The bytes that were looked at are handed on in front of the connection; afterwards the connection
-// is read without any layer but one comparison. A connection that sends nothing is closed after a
+// is read without any layer but one comparison. A connection that does not decide is closed after a
 // while, and how many may be undecided at a time is bounded, so that silence costs nothing.
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -18,12 +20,19 @@ import (
 const (
 	// sniffBytes tell all protocols apart: "PRI" opens HTTP/2, framePreamble our peers, and a
 	// word of letters everything else that HTTP/1 may be.
-	sniffBytes    = 3
-	sniffTimeout  = 10 * time.Second
+	sniffBytes = 3
+	// decideTimeout bounds the first bytes, or a whole TLS handshake with its checks.
+	decideTimeout = 10 * time.Second
 	maxUndecided  = 4096
 	acceptRetry   = 5 * time.Millisecond
 	acceptRetries = 8
 )
+
+// decider finds out what a connection speaks: which listener it goes to, and as what. It returns
+// when the context ends or the connection's deadline passes.
+type decider interface {
+	decide(ctx context.Context, conn net.Conn) (*handedListener, net.Conn, error)
+}
 
 // route says where connections go that start with prefix; the empty prefix takes the rest.
 type route struct {
@@ -31,12 +40,33 @@ type route struct {
 	to     *handedListener
 }
 
+// routes decide by the first bytes of a connection without TLS.
+type routes []route
+
+// errUnknownProtocol ends a connection that no route takes.
+var errUnknownProtocol = errors.New("unknown protocol")
+
+func (r routes) decide(_ context.Context, conn net.Conn) (*handedListener, net.Conn, error) {
+	first := make([]byte, sniffBytes)
+	if _, err := io.ReadFull(conn, first); err != nil {
+		return nil, nil, err
+	}
+	for _, each := range r {
+		if string(first[:len(each.prefix)]) == each.prefix {
+			return each.to, &sniffedConn{Conn: conn, first: first}, nil
+		}
+	}
+	return nil, nil, errUnknownProtocol
+}
+
 // splitter accepts connections and hands each to the listener of its protocol.
 type splitter struct {
 	log      *zap.Logger
 	listener net.Listener
-	routes   []route
+	protocol decider
 	slots    chan struct{}
+	over     context.Context
+	end      context.CancelFunc
 
 	mu        sync.Mutex
 	undecided map[net.Conn]struct{}
@@ -44,12 +74,15 @@ type splitter struct {
 	running   sync.WaitGroup
 }
 
-func newSplitter(log *zap.Logger, l net.Listener, routes ...route) *splitter {
+func newSplitter(log *zap.Logger, l net.Listener, protocol decider) *splitter {
+	over, end := context.WithCancel(context.Background())
 	return &splitter{
 		log:       log,
 		listener:  l,
-		routes:    routes,
+		protocol:  protocol,
 		slots:     make(chan struct{}, maxUndecided),
+		over:      over,
+		end:       end,
 		undecided: map[net.Conn]struct{}{},
 	}
 }
@@ -92,10 +125,10 @@ func (s *splitter) enter(conn net.Conn) bool {
 	return true
 }
 
-// decide reads the first bytes and hands the connection on.
+// decide finds out what the connection speaks and hands it on.
 func (s *splitter) decide(conn net.Conn) {
 	defer s.running.Done()
-	first, err := sniff(conn)
+	to, ready, err := s.protocolOf(conn)
 	s.mu.Lock()
 	delete(s.undecided, conn)
 	s.mu.Unlock()
@@ -104,29 +137,26 @@ func (s *splitter) decide(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	for _, r := range s.routes {
-		if string(first[:len(r.prefix)]) == r.prefix {
-			r.to.hand(&sniffedConn{Conn: conn, first: first})
-			return
-		}
-	}
-	_ = conn.Close()
+	to.hand(ready)
 }
 
-func sniff(conn net.Conn) ([]byte, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(sniffTimeout)); err != nil {
-		return nil, err
+func (s *splitter) protocolOf(conn net.Conn) (*handedListener, net.Conn, error) {
+	ctx, cancel := context.WithTimeout(s.over, decideTimeout)
+	defer cancel()
+	if err := conn.SetDeadline(time.Now().Add(decideTimeout)); err != nil {
+		return nil, nil, err
 	}
-	first := make([]byte, sniffBytes)
-	if _, err := io.ReadFull(conn, first); err != nil {
-		return nil, err
+	to, ready, err := s.protocol.decide(ctx, conn)
+	if err != nil {
+		return nil, nil, err
 	}
-	return first, conn.SetReadDeadline(time.Time{})
+	return to, ready, conn.SetDeadline(time.Time{})
 }
 
 // close stops accepting and drops what is undecided.
 func (s *splitter) close() {
 	_ = s.listener.Close()
+	s.end()
 	s.mu.Lock()
 	s.closed = true
 	for conn := range s.undecided {

@@ -5,6 +5,8 @@ package server
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // openFiles is how many files and connections this process may have open.
@@ -16,3 +18,13 @@ func openFiles() (uint64, error) {
 
 // raise sends this process a signal.
 func raise(s syscall.Signal) error { return syscall.Kill(os.Getpid(), s) }
+
+// reusePort lets other processes listen on the same port.
+func reusePort(fd uintptr) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+}
+
+// reuseAddress takes a port over while connections to it end.
+func reuseAddress(fd uintptr) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+}

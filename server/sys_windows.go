@@ -12,3 +12,8 @@ func openFiles() (uint64, error) { return 8192, nil }
 
 // raise cannot be done: a process is ended here, never signalled.
 func raise(syscall.Signal) error { return errors.ErrUnsupported }
+
+// reusePort and reuseAddress mean other things here, and are not offered.
+func reusePort(uintptr) error { return errors.ErrUnsupported }
+
+func reuseAddress(uintptr) error { return errors.ErrUnsupported }

@@ -1,13 +1,11 @@
-// The flags of etcd that this server knows by name but does not act on yet.
+// The flags of etcd that have no effect here.
 //
-// Manifests and unit files name many flags with their default value; those must keep starting. A
-// value that asks for something is refused, because ignoring it would be a lie about safety or
-// durability. A flag leaves this table on the day it takes effect.
+// Manifests and unit files name many flags; those must keep starting. What describes parts of etcd
+// that do not exist here (its B+tree, its files, its timers) is accepted with any value and named
+// once in the log.
 package server
 
 import (
-	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -25,77 +23,47 @@ const (
 	durationFlag
 )
 
-// parkedFlag is a flag without effect. harmless lists values beside the default that ask for
-// nothing which would be missed.
-type parkedFlag struct {
-	name     string
-	kind     flagKind
-	preset   string
-	harmless []string
+// idleFlag is a flag without effect of which every value is accepted.
+type idleFlag struct {
+	name   string
+	kind   flagKind
+	preset string
+	reason string // why nothing is missed
 }
 
-func parkedFlags() []parkedFlag {
-	return slices.Concat(parkedStorageFlags(), parkedSecurityFlags(), parkedOperationFlags())
-}
-
-func parkedStorageFlags() []parkedFlag {
-	return []parkedFlag{
-		{name: "wal-dir"},
-		{name: "max-snapshots", kind: uintFlag, preset: "5"},
-		{name: "max-wals", kind: uintFlag, preset: "5"},
-		{name: "initial-election-tick-advance", kind: boolFlag, preset: "true"},
-		{name: "pre-vote", kind: boolFlag, preset: "true"},
-		{name: "socket-reuse-port", kind: boolFlag, preset: "false"},
-		{name: "socket-reuse-address", kind: boolFlag, preset: "false"},
-		// Those describe etcd's B+tree file, which does not exist here: any value is satisfied.
-		{name: "backend-bbolt-freelist-type", preset: "map", harmless: []string{"array"}},
-		{name: "backend-batch-interval", kind: durationFlag, preset: "0s"},
-		{name: "backend-batch-limit", kind: intFlag, preset: "0"},
-		{name: "memory-mlock", kind: boolFlag, preset: "false"},
-		{name: "bootstrap-defrag-threshold-megabytes", kind: uintFlag, preset: "0"},
-		{name: "unsafe-no-fsync", kind: boolFlag, preset: "false"},
-		{name: "raft-read-timeout", kind: durationFlag, preset: "5s"},
-		{name: "raft-write-timeout", kind: durationFlag, preset: "5s"},
+func idleFlags() []idleFlag {
+	const (
+		noFile   = "there is no bbolt database"
+		bounded  = "compaction works in bounded steps beside the requests"
+		recycled = "the log is recycled behind checkpoints"
+		links    = "links between members have bounds of their own"
+	)
+	return []idleFlag{
+		{"wal-dir", stringFlag, "", "the log is in the data directory"},
+		{"max-snapshots", uintFlag, "5", recycled},
+		{"max-wals", uintFlag, "5", recycled},
+		{"initial-election-tick-advance", boolFlag, "true", "elections begin at once"},
+		{"pre-vote", boolFlag, "true", "pre-vote is always on"},
+		{"backend-bbolt-freelist-type", stringFlag, "map", noFile},
+		{"backend-batch-interval", durationFlag, "0s", noFile},
+		{"backend-batch-limit", intFlag, "0", noFile},
+		{"memory-mlock", boolFlag, "false", "no file is mapped into memory"},
+		{"bootstrap-defrag-threshold-megabytes", uintFlag, "0", "space is reclaimed all the time"},
+		{"unsafe-no-fsync", boolFlag, "false", "writes are always synced"},
+		{"raft-read-timeout", durationFlag, "5s", links},
+		{"raft-write-timeout", durationFlag, "5s", links},
+		{"compaction-batch-limit", intFlag, "0", bounded},
+		{"compaction-sleep-interval", durationFlag, "0s", bounded},
+		{"downgrade-check-time", durationFlag, "5s", "a downgrade ends when it is cancelled"},
 	}
 }
 
-func parkedSecurityFlags() []parkedFlag {
-	return []parkedFlag{
-		{name: "cert-file"},
-		{name: "key-file"},
-		{name: "client-cert-auth", kind: boolFlag, preset: "false"},
-		{name: "trusted-ca-file"},
-		{name: "client-cert-file"},
-		{name: "client-key-file"},
-		{name: "client-crl-file"},
-		{name: "client-cert-allowed-hostname"},
-		{name: "auto-tls", kind: boolFlag, preset: "false"},
-		{name: "peer-cert-file"},
-		{name: "peer-key-file"},
-		{name: "peer-trusted-ca-file"},
-		{name: "peer-client-cert-auth", kind: boolFlag, preset: "false"},
-		{name: "peer-client-cert-file"},
-		{name: "peer-client-key-file"},
-		{name: "peer-crl-file"},
-		{name: "peer-cert-allowed-cn"},
-		{name: "peer-cert-allowed-hostname"},
-		{name: "peer-skip-client-san-verification", kind: boolFlag, preset: "false"},
-		{name: "peer-auto-tls", kind: boolFlag, preset: "false"},
-		{name: "self-signed-cert-validity", kind: uintFlag, preset: "1"},
-		{name: "cipher-suites"},
-		{name: "tls-min-version", preset: "TLS1.2"},
-		{name: "tls-max-version"},
-	}
-}
-
-func parkedOperationFlags() []parkedFlag {
-	return []parkedFlag{
-		{name: "compaction-batch-limit", kind: intFlag, preset: "0"},
-		{name: "compaction-sleep-interval", kind: durationFlag, preset: "0s"},
-		{name: "downgrade-check-time", kind: durationFlag, preset: "5s"},
-		{name: "config-file"},
-		{name: "v2-deprecation", preset: "write-only",
-			harmless: []string{"write-only-skip-check", "write-only-drop-data", "gone"}},
+// deprecated are the warnings of etcd about flags that will go.
+func deprecated() map[string]string {
+	return map[string]string{
+		"max-snapshots": "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.",
+		"v2-deprecation": "--v2-deprecation is deprecated and scheduled for removal in v3.8. " +
+			"The default value is enforced, ignoring user input.",
 	}
 }
 
@@ -108,41 +76,47 @@ func ignoredFlags() []string {
 }
 
 func defineUnsupported(fs *pflag.FlagSet) {
-	for _, p := range parkedFlags() {
-		fl := fs.VarPF(&parkedValue{kind: p.kind, text: p.preset}, p.name, "",
-			"not supported yet; only the default is accepted")
-		if p.kind == boolFlag {
+	for _, idle := range idleFlags() {
+		fl := fs.VarPF(&idleValue{kind: idle.kind, text: idle.preset}, idle.name, "",
+			"no effect: "+idle.reason)
+		if idle.kind == boolFlag {
 			fl.NoOptDefVal = "true"
 		}
 	}
+	v2 := "write-only"
+	fs.Var(&choiceValue{&v2, []string{v2, "write-only-skip-check", "write-only-drop-data", "gone"}},
+		"v2-deprecation", "no effect: there is no v2 store")
 	for _, name := range ignoredFlags() {
-		fl := fs.VarPF(&parkedValue{}, name, "", "ignored")
+		fl := fs.VarPF(&idleValue{}, name, "", "ignored")
 		fl.NoOptDefVal = "true"
 		fl.Hidden = true
 	}
 }
 
-// checkUnsupported refuses a flag that asks for something the server would not do.
-func checkUnsupported(fs *pflag.FlagSet) error {
-	for _, p := range parkedFlags() {
-		v := fs.Lookup(p.name).Value.String()
-		if v != p.preset && !slices.Contains(p.harmless, v) {
-			return fmt.Errorf("--%s is not supported yet by detcd (only its default %q is, not %q)",
-				p.name, p.preset, v)
+// noteIdle has the log name every flag that was given and does nothing.
+func (f *Flags) noteIdle() {
+	for _, idle := range idleFlags() {
+		if v := f.set.Lookup(idle.name).Value.String(); v != idle.preset {
+			f.note("warn", "flag has no effect", [2]string{"flag", idle.name},
+				[2]string{"value", v}, [2]string{"reason", idle.reason})
 		}
 	}
-	return nil
+	f.set.Visit(func(fl *pflag.Flag) {
+		if text, ok := deprecated()[fl.Name]; ok {
+			f.note("warn", text)
+		}
+	})
 }
 
-// parkedValue remembers a value in its normal form, so that 60s and 1m are the same.
-type parkedValue struct {
+// idleValue remembers a value in its normal form, so that 60s and 1m are the same.
+type idleValue struct {
 	kind flagKind
 	text string
 }
 
-func (v *parkedValue) String() string { return v.text }
+func (v *idleValue) String() string { return v.text }
 
-func (v *parkedValue) Set(s string) error {
+func (v *idleValue) Set(s string) error {
 	switch v.kind {
 	case boolFlag:
 		b, err := strconv.ParseBool(s)
@@ -174,6 +148,6 @@ func (v *parkedValue) Set(s string) error {
 	return nil
 }
 
-func (v *parkedValue) Type() string {
+func (v *idleValue) Type() string {
 	return [...]string{"string", "bool", "int", "uint", "duration"}[v.kind]
 }

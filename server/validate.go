@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
 )
@@ -19,7 +20,10 @@ var ErrAdvertiseClientURLs = errors.New(
 	"--advertise-client-urls is required when --listen-client-urls is set explicitly")
 
 // unixScheme is the scheme of URLs that name a socket file by their host and path.
-const unixScheme = "unix"
+const (
+	unixScheme  = "unix"
+	unixsScheme = "unixs" // with TLS
+)
 
 // Validate checks the configuration as far as that needs neither disk nor network.
 func (c *Config) Validate() error {
@@ -32,6 +36,9 @@ func (c *Config) Validate() error {
 			return err
 		}
 	}
+	if err := c.validateAdvertised(); err != nil {
+		return err
+	}
 	for i := range c.ListenClientHTTPURLs {
 		for j := range c.ListenClientURLs {
 			if u := c.ListenClientHTTPURLs[i].String(); u == c.ListenClientURLs[j].String() {
@@ -40,8 +47,10 @@ func (c *Config) Validate() error {
 			}
 		}
 	}
-	if err := c.validatePlaintext(); err != nil {
-		return err
+	for _, u := range slices.Concat(c.ListenPeerURLs, c.AdvertisePeerURLs) {
+		if u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("%s: members reach each other over http and https only", u.String())
+		}
 	}
 	if c.HeartbeatMillis == 0 {
 		return fmt.Errorf("--heartbeat-interval must be >0 (set to %dms)", c.HeartbeatMillis)
@@ -69,7 +78,10 @@ func (c *Config) Validate() error {
 	if err := c.Tracing.validate(); err != nil {
 		return err
 	}
-	return c.validateGates()
+	if err := c.validateGates(); err != nil {
+		return err
+	}
+	return c.validateTLS()
 }
 
 func (c *Config) validateLogging() error {
@@ -100,7 +112,7 @@ func (c *Config) validateLogging() error {
 func checkBindable(urls types.URLs) error {
 	for i := range urls {
 		u := &urls[i]
-		if u.Scheme == "unix" || u.Scheme == "unixs" {
+		if u.Scheme == unixScheme || u.Scheme == unixsScheme {
 			continue
 		}
 		host, _, err := net.SplitHostPort(u.Host)
@@ -114,21 +126,32 @@ func checkBindable(urls types.URLs) error {
 	return nil
 }
 
-// validatePlaintext refuses URLs that promise what the listeners cannot keep yet.
-func (c *Config) validatePlaintext() error {
-	clients := slices.Concat(c.ListenClientURLs, c.AdvertiseClientURLs, c.ListenClientHTTPURLs,
-		c.ListenMetricsURLs)
-	for i := range clients {
-		if s := clients[i].Scheme; s != "http" && s != unixScheme {
-			return fmt.Errorf("%s: scheme %q is not supported yet by detcd, only http and unix are",
-				clients[i].String(), s)
-		}
+// validateAdvertised demands that what others are told can be dialled.
+func (c *Config) validateAdvertised() error {
+	if err := checkHosts(c.AdvertisePeerURLs); err != nil {
+		return fmt.Errorf(`--initial-advertise-peer-urls %q must be "host:port" (%w)`,
+			strings.Join(c.AdvertisePeerURLs.StringSlice(), ","), err)
 	}
-	peers := slices.Concat(c.ListenPeerURLs, c.AdvertisePeerURLs)
-	for i := range peers {
-		if s := peers[i].Scheme; s != "http" {
-			return fmt.Errorf("%s: scheme %q is not supported yet by detcd between members, "+
-				"only http is", peers[i].String(), s)
+	if err := checkHosts(c.AdvertiseClientURLs); err != nil {
+		return fmt.Errorf(`--advertise-client-urls %q must be in the format "host:port", `+
+			`"unix:/path/to/socket" or "unixs:/path/to/socket" (%w)`,
+			strings.Join(c.AdvertiseClientURLs.StringSlice(), ","), err)
+	}
+	return nil
+}
+
+func checkHosts(urls types.URLs) error {
+	for i := range urls {
+		u := &urls[i]
+		if u.Scheme == unixScheme || u.Scheme == unixsScheme {
+			continue
+		}
+		host, _, err := net.SplitHostPort(u.Host)
+		if err != nil {
+			return err
+		}
+		if host == "" {
+			return fmt.Errorf("unexpected empty host (%s)", u.String())
 		}
 	}
 	return nil

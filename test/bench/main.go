@@ -7,6 +7,7 @@
 //	                    100,000 leases that end in one second, and the puts before and meanwhile
 //	go run . -rows 'flood of logins' -rounds 5
 //	                    10,000 idle connections, 1,000 readers that do not read, 32 logins at a time
+//	go run . -tls       puts and gets over TLS, between the members too, of 1000 callers
 //
 // Every session starts a fresh cluster of real processes on 127.0.0.1 and ends it by process id.
 // Server CPU and bytes written come from the kernel's accounting of the processes, peak memory is
@@ -60,6 +61,7 @@ type options struct {
 	idle, slow        int
 	leaseMembers      []int
 	compactionTime    time.Duration
+	tls               bool
 	jsonFile, dir     string
 }
 
@@ -98,6 +100,8 @@ func parseOptions(args []string) (*options, error) {
 	fs.StringVar(&o.repo, "repo", "../..", "detcd's source")
 	fs.StringVar(&o.etcd, "etcd", "", "etcd's program (default: built from its Go module)")
 	fs.StringVar(&o.detcd, "detcd", "", "detcd's program (default: built from -repo)")
+	fs.BoolVar(&o.tls, "tls", false, "over TLS; with 1000 callers' puts and gets alone, unless "+
+		"rows or callers are named")
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds; each runs every subject once")
 	fs.Float64Var(&o.seconds, "seconds", 5, "measuring time of a row")
 	fs.IntVar(&o.listKeys, "list-keys", 200_000, "keys of the lists")
@@ -119,6 +123,12 @@ func parseOptions(args []string) (*options, error) {
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if *short {
 		o.shorten(given, growth)
+	}
+	if o.tls && !given["rows"] {
+		*rows = `^(put|get linearizable|get serializable),`
+	}
+	if o.tls && !given["callers"] {
+		*callers = "1000"
 	}
 	var errs [5]error
 	o.rows, errs[0] = regexp.Compile(*rows)
@@ -189,6 +199,9 @@ func benchmark(ctx context.Context, o *options) error {
 		return err
 	}
 	b := &bench{opt: o, dir: dir, report: newReport(subjects, o.rounds)}
+	if o.tls {
+		b.note("all connections use TLS, with certificates that the servers make themselves")
+	}
 	for round := range o.rounds {
 		order := slices.Clone(subjects)
 		if round%2 == 1 {
@@ -251,13 +264,21 @@ func (b *bench) session(
 	ctx context.Context, sub subject, s *session,
 	rows func(context.Context, *cluster, *session) error,
 ) error {
-	c, err := startCluster(ctx, sub, b.dir, s.members)
+	c, err := startCluster(ctx, sub, b.dir, s.members, b.scheme())
 	if err != nil {
 		return err
 	}
 	err = rows(ctx, c, s)
 	c.kill()
 	return errors.Join(err, c.remove())
+}
+
+// scheme is that of all URLs.
+func (b *bench) scheme() string {
+	if b.opt.tls {
+		return schemeTLS
+	}
+	return schemePlain
 }
 
 // build compiles what was not given as a program.

@@ -37,7 +37,7 @@ type server struct {
 	dir       string
 	clientURL string
 	peerURL   string
-	address   string // of the client URL
+	address   string // of the client URL; over TLS with its scheme
 	logFile   string
 	process   *exec.Cmd
 	exited    chan struct{}
@@ -71,8 +71,16 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
+// The schemes of URLs.
+const (
+	schemePlain = "http"
+	schemeTLS   = "https"
+)
+
 // startCluster starts size members in a new directory below dir and waits until each serves.
-func startCluster(ctx context.Context, s subject, dir string, size int) (*cluster, error) {
+func startCluster(
+	ctx context.Context, s subject, dir string, size int, scheme string,
+) (*cluster, error) {
 	dir, err := os.MkdirTemp(dir, s.name+"-")
 	if err != nil {
 		return nil, err
@@ -85,10 +93,14 @@ func startCluster(ctx context.Context, s subject, dir string, size int) (*cluste
 	for i := range size {
 		name := fmt.Sprintf("n%d", i+1)
 		address := fmt.Sprintf("127.0.0.1:%d", ports[2*i])
+		clientURL := scheme + "://" + address
+		if scheme == schemeTLS {
+			address = clientURL
+		}
 		c.servers = append(c.servers, &server{
 			name: name, dir: filepath.Join(dir, name), logFile: filepath.Join(dir, name+".log"),
-			address: address, clientURL: "http://" + address,
-			peerURL: fmt.Sprintf("http://127.0.0.1:%d", ports[2*i+1]),
+			address: address, clientURL: clientURL,
+			peerURL: fmt.Sprintf("%s://127.0.0.1:%d", scheme, ports[2*i+1]),
 		})
 	}
 	return c, c.start(ctx)
@@ -130,6 +142,9 @@ func (s *server) start(sub subject, initial string) error {
 		"--initial-cluster", initial, "--initial-cluster-state", "new",
 		"--quota-backend-bytes", strconv.FormatInt(16<<30, 10), "--log-level", "warn",
 	)
+	if strings.HasPrefix(s.clientURL, schemeTLS+":") {
+		cmd.Args = append(cmd.Args, "--auto-tls", "--peer-auto-tls")
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	// The server must not outlive a benchmark that dies.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

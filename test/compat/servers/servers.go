@@ -7,6 +7,7 @@ package servers
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -68,7 +70,8 @@ type Server struct {
 	Address   string // of the client URL
 	ClientURL string
 	LogFile   string
-	PeerURL   string // none for a Single
+	PeerURL   string      // none for a Single
+	TLS       *tls.Config // how to reach it; nil is without TLS
 
 	args    []string
 	process *exec.Cmd
@@ -87,7 +90,7 @@ func Single(ctx context.Context, p Program, dir string, flags ...string) (*Serve
 	if err != nil {
 		return nil, err
 	}
-	s := newServer(p, "n1", dir, ports[0])
+	s := newServer(p, "n1", dir, "http", ports[0])
 	s.args = append(s.args,
 		"--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
 		"--advertise-client-urls", "http://127.0.0.1:2379",
@@ -116,6 +119,23 @@ func Cluster(p Program, dir string, size int, flags ...string) ([]*Server, error
 
 // ClusterAt is Cluster with ports of the caller's, two for each member.
 func ClusterAt(p Program, dir string, ports []int, flags ...string) ([]*Server, error) {
+	return clusterAt(p, dir, ports, "http", flags...)
+}
+
+// SecureClusterAt is ClusterAt over TLS, reached as settings say; flags name the certificates.
+func SecureClusterAt(
+	p Program, dir string, ports []int, settings *tls.Config, flags ...string,
+) ([]*Server, error) {
+	all, err := clusterAt(p, dir, ports, "https", flags...)
+	for _, s := range all {
+		s.TLS = settings
+	}
+	return all, err
+}
+
+func clusterAt(
+	p Program, dir string, ports []int, scheme string, flags ...string,
+) ([]*Server, error) {
 	dir, err := os.MkdirTemp(dir, p.Name+"-")
 	if err != nil {
 		return nil, err
@@ -123,8 +143,8 @@ func ClusterAt(p Program, dir string, ports []int, flags ...string) ([]*Server, 
 	var all []*Server
 	var initial []string
 	for i := range len(ports) / 2 {
-		s := newServer(p, fmt.Sprintf("n%d", i+1), dir, ports[2*i])
-		peer := fmt.Sprintf("http://127.0.0.1:%d", ports[2*i+1])
+		s := newServer(p, fmt.Sprintf("n%d", i+1), dir, scheme, ports[2*i])
+		peer := fmt.Sprintf("%s://127.0.0.1:%d", scheme, ports[2*i+1])
 		s.args = append(s.args, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--advertise-client-urls", s.ClientURL)
 		s.PeerURL = peer
@@ -145,7 +165,7 @@ func Join(p Program, dir, name string, members []*Server) (s *Server, peer strin
 	if err != nil {
 		return nil, "", err
 	}
-	s = newServer(p, name, dir, ports[0])
+	s = newServer(p, name, dir, "http", ports[0])
 	s.PeerURL = fmt.Sprintf("http://127.0.0.1:%d", ports[1])
 	initial := name + "=" + s.PeerURL
 	for _, m := range members {
@@ -157,10 +177,10 @@ func Join(p Program, dir, name string, members []*Server) (s *Server, peer strin
 	return s, s.PeerURL, nil
 }
 
-func newServer(p Program, name, dir string, port int) *Server {
+func newServer(p Program, name, dir, scheme string, port int) *Server {
 	s := &Server{Program: p, Name: name, Dir: filepath.Join(dir, name),
 		LogFile: filepath.Join(dir, name+".log"), Address: fmt.Sprintf("127.0.0.1:%d", port)}
-	s.ClientURL = "http://" + s.Address
+	s.ClientURL = scheme + "://" + s.Address
 	s.args = []string{"--name", name, "--data-dir", s.Dir, "--listen-client-urls", s.ClientURL,
 		"--initial-cluster-state", "new", "--log-level", "warn"}
 	return s
@@ -241,8 +261,11 @@ func (s *Server) WaitReady(ctx context.Context) error {
 }
 
 func (s *Server) dial() (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+s.Address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	how := insecure.NewCredentials()
+	if s.TLS != nil {
+		how = credentials.NewTLS(s.TLS)
+	}
+	return grpc.NewClient("passthrough:///"+s.Address, grpc.WithTransportCredentials(how))
 }
 
 // Died says how the process ended if nobody ended it, with the end of its log.

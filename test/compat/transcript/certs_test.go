@@ -3,10 +3,10 @@ package transcript
 // The certificates for TLS: an authority, the server's, and a client's whose name is a user's.
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -14,31 +14,46 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/detcd/detcd/test/compat/servers"
 )
-
-// speaksTLS says whether a program takes certificates at all.
-func speaksTLS(ctx context.Context, p servers.Program) bool {
-	ctx, cancel := context.WithTimeout(ctx, commandLimit)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, p.Binary, "--cert-file", "missing", "--data-dir",
-		os.DevNull).CombinedOutput()
-	return err != nil && !strings.Contains(string(out), "not supported yet")
-}
 
 func secureAddress(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // secureFlags have a server listen for TLS beside its plain address.
 func secureFlags(certs, address string) []string {
-	return []string{"--listen-client-urls", "$CLIENT,https://" + address,
-		"--cert-file", filepath.Join(certs, "server.pem"),
-		"--key-file", filepath.Join(certs, "server-key.pem"),
-		"--trusted-ca-file", filepath.Join(certs, "ca.pem"), "--client-cert-auth"}
+	return append(certificateFlags(certs, ""), "--listen-client-urls", "$CLIENT,https://"+address)
+}
+
+// certificateFlags name the certificates for clients, or with a prefix those for peers.
+func certificateFlags(certs, prefix string) []string {
+	return []string{"--" + prefix + "cert-file", filepath.Join(certs, "server.pem"),
+		"--" + prefix + "key-file", filepath.Join(certs, "server-key.pem"),
+		"--" + prefix + "trusted-ca-file", filepath.Join(certs, "ca.pem"),
+		"--" + prefix + "client-cert-auth"}
+}
+
+// clientVariables have etcdctl show the client's certificate wherever it connects.
+func clientVariables(certs string) []string {
+	return []string{"ETCDCTL_CACERT=" + filepath.Join(certs, "ca.pem"),
+		"ETCDCTL_CERT=" + filepath.Join(certs, "client.pem"),
+		"ETCDCTL_KEY=" + filepath.Join(certs, "client-key.pem")}
+}
+
+// clientSettings are the same for a program.
+func clientSettings(certs string) (*tls.Config, error) {
+	own, err := tls.LoadX509KeyPair(filepath.Join(certs, "client.pem"),
+		filepath.Join(certs, "client-key.pem"))
+	if err != nil {
+		return nil, err
+	}
+	authority, err := os.ReadFile(filepath.Join(certs, "ca.pem"))
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{own}}, nil
 }
 
 // writeCertificates writes all into a folder.

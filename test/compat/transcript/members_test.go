@@ -2,13 +2,16 @@ package transcript
 
 // Three members: the commands that ask all of them, and those that change who leads. The cluster of
 // etcd is recorded first and that of detcd afterwards, at the same addresses, so that ids and lists
-// are the same texts.
+// are the same texts. Over TLS every connection shows a certificate, between the members too, and at
+// the end its name is that of a user.
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,13 +22,16 @@ import (
 
 const members = 3
 
-func threeMembers(ctx context.Context, t *testing.T, programs servers.Programs, tool *tool) {
+// threeMembers compares the records; certs is the folder of the certificates, empty without TLS.
+func threeMembers(
+	ctx context.Context, t *testing.T, programs servers.Programs, tool *tool, certs string,
+) {
 	ports, err := servers.FreePorts(2 * members)
 	require.NoError(t, err)
 	dir := t.TempDir()
 	var logs [2][]string
 	for i, program := range []servers.Program{programs.Etcd, programs.Detcd} {
-		log, err := recordMembers(ctx, program, tool, dir, ports)
+		log, err := recordMembers(ctx, program, tool, dir, certs, ports)
 		require.NoError(t, err)
 		logs[i] = log.lines
 	}
@@ -38,9 +44,9 @@ func threeMembers(ctx context.Context, t *testing.T, programs servers.Programs, 
 }
 
 func recordMembers(
-	ctx context.Context, program servers.Program, tool *tool, dir string, ports []int,
+	ctx context.Context, program servers.Program, tool *tool, dir, certs string, ports []int,
 ) (log *logbook, err error) {
-	all, err := servers.ClusterAt(program, dir, ports)
+	all, err := clusterOf(program, dir, certs, ports)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +67,9 @@ func recordMembers(
 	}
 	log = &logbook{}
 	s := &side{tool: tool, server: all[0], dir: dir, certs: dir, names: map[string]string{}}
+	if certs != "" {
+		s.env = clientVariables(certs)
+	}
 	ids, err := s.memberIDs(ctx)
 	if err != nil {
 		return nil, err
@@ -73,7 +82,11 @@ func recordMembers(
 	if err := s.lead(ctx, everywhere, ids["n1"]); err != nil {
 		return nil, err
 	}
-	for _, c := range memberScript(everywhere, all, ids) {
+	script := memberScript(everywhere, all, ids)
+	if certs != "" {
+		script = append(userScript(all[0].Address), script...) // which ends with a broken URL
+	}
+	for _, c := range script {
 		if tool.without(c) {
 			continue
 		}
@@ -90,6 +103,19 @@ func recordMembers(
 		}
 	}
 	return log, nil
+}
+
+// clusterOf returns three members that are not started yet.
+func clusterOf(program servers.Program, dir, certs string, ports []int) ([]*servers.Server, error) {
+	if certs == "" {
+		return servers.ClusterAt(program, dir, ports)
+	}
+	settings, err := clientSettings(certs)
+	if err != nil {
+		return nil, err
+	}
+	return servers.SecureClusterAt(program, dir, ports, settings,
+		slices.Concat(certificateFlags(certs, ""), certificateFlags(certs, "peer-"))...)
 }
 
 func (s *side) record(ctx context.Context, log *logbook, c command) error {
@@ -109,8 +135,9 @@ func (s *side) record(ctx context.Context, log *logbook, c command) error {
 
 // memberIDs are the members' ids in hexadecimal by name.
 func (s *side) memberIDs(ctx context.Context) (map[string]string, error) {
-	out, err := exec.CommandContext(ctx, s.tool.path, "--endpoints", s.server.Address, "member",
-		"list").Output()
+	list := exec.CommandContext(ctx, s.tool.path, "--endpoints", s.server.Address, "member", "list")
+	list.Env = append(os.Environ(), s.env...)
+	out, err := list.Output()
 	if err != nil {
 		return nil, err
 	}
@@ -168,15 +195,32 @@ func memberScript(everywhere string, all []*servers.Server, ids map[string]strin
 	return commands
 }
 
+// userScript makes the certificate's name a user, and asks as it and as others, at one address,
+// because refusals name who answered.
+func userScript(address string) []command {
+	var commands []command
+	for _, line := range []string{"user add root:secret", "user add client --no-password",
+		"role add r", "role grant-permission r readwrite a", "user grant-role client r",
+		"auth enable", "put a 3", "get a", "get b", "put b 1", "user list", "user get client",
+		"user get root", "member list", "endpoint status --cluster", "endpoint hashkv --cluster",
+		"alarm list", "defrag", "snapshot save $DIR/saved", "get --prefix a",
+		"get b --user root:secret", "user list --user root:secret",
+		"put a 4 --user root:wrong", "auth disable --user root:secret", "get b"} {
+		commands = append(commands, command{line: "--endpoints " + address + " " + line, bare: true,
+			plain: true, unordered: true})
+	}
+	return commands
+}
+
 // brokenScript is run when one of the members is gone.
 func brokenScript(everywhere string) []command {
 	var commands []command
 	for _, line := range []string{"put a 2", "get a", "endpoint health", "endpoint status",
 		"endpoint hashkv", "defrag"} {
-		commands = append(commands, command{line: everywhere + "--dial-timeout 300ms --command-timeout 500ms " + line,
+		commands = append(commands, command{line: everywhere + "--dial-timeout 1s --command-timeout 1500ms " + line,
 			bare: true, plain: true, unordered: true, loud: true})
 	}
 	return append(commands, command{line: everywhere +
-		"--dial-timeout 300ms --command-timeout 500ms endpoint health -w json", bare: true,
+		"--dial-timeout 1s --command-timeout 1500ms endpoint health -w json", bare: true,
 		plain: true, unordered: true, loud: true})
 }

@@ -39,6 +39,7 @@ type side struct {
 	certs  string            // the folder of the certificates, the same for both sides
 	leases []string          // drawn ids in hexadecimal, in the order of their grants
 	names  map[string]string // other texts that differ, and what stands for them
+	env    []string          // of every run: NAME=value
 	member string
 	added  string
 
@@ -122,7 +123,8 @@ func (s *side) start(ctx context.Context, c command, format string) (*process, e
 	s.tool.used.note(args, c.env)
 	p := &process{line: strings.Join(args, " "), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, s.tool.path, args...)
-	p.cmd.Env = append(append(os.Environ(), "GOMAXPROCS=1"), s.expand(c.env)...)
+	p.cmd.Env = slices.Concat(os.Environ(), []string{"GOMAXPROCS=1"}, s.env,
+		s.expand(c.env))
 	p.cmd.Stdin = strings.NewReader(c.stdin)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errs
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -74,9 +74,6 @@ func TestEtcdctlPrintsTheSame(t *testing.T) {
 		seen: map[string]bool{}, used: newUsage()}
 	require.NoError(t, servers.Compile(ctx, "../../..", "./cmd/detcdctl", current.path))
 	require.NoError(t, servers.Compile(ctx, "..", "go.etcd.io/etcd/etcdutl/v3", current.etcdutl))
-	if !speaksTLS(ctx, programs.Detcd) {
-		t.Log("detcd refuses certificates: the commands that need them are left out")
-	}
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	wait.Go(func() {
@@ -201,7 +198,6 @@ func (p pair) run(ctx context.Context, t *testing.T, commands []command) {
 	places := make(chan struct{}, atOnce)
 	for _, c := range commands {
 		switch {
-		case strings.Contains(c.line+c.env, "$SECURE") && p[0].secure == "":
 		case p[0].tool.without(c):
 		case c.runs:
 			wait.Go(func() {
@@ -218,17 +214,19 @@ func (p pair) run(ctx context.Context, t *testing.T, commands []command) {
 }
 
 func transcript(ctx context.Context, t *testing.T, programs servers.Programs, tool *tool) {
-	var wait sync.WaitGroup
-	wait.Go(func() {
-		t.Run("three members", func(t *testing.T) { threeMembers(ctx, t, programs, tool) })
-	})
-	defer wait.Wait()
 	certs := t.TempDir()
 	require.NoError(t, writeCertificates(certs))
-	secure := speaksTLS(ctx, programs.Detcd)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		t.Run("three members", func(t *testing.T) { threeMembers(ctx, t, programs, tool, "") })
+		t.Run("three members over TLS", func(t *testing.T) {
+			threeMembers(ctx, t, programs, tool, certs)
+		})
+	})
+	defer wait.Wait()
 	p := pair{}
 	for i, program := range []servers.Program{programs.Etcd, programs.Detcd} {
-		s, err := newSide(ctx, t, program, tool, certs, secure)
+		s, err := newSide(ctx, t, program, tool, certs)
 		require.NoError(t, err)
 		p[i] = s
 	}
@@ -249,7 +247,7 @@ func transcript(ctx context.Context, t *testing.T, programs servers.Programs, to
 }
 
 func newSide(
-	ctx context.Context, t *testing.T, program servers.Program, tool *tool, certs string, secure bool,
+	ctx context.Context, t *testing.T, program servers.Program, tool *tool, certs string,
 ) (*side, error) {
 	dir := t.TempDir()
 	s := &side{tool: tool, dir: dir, certs: certs}
@@ -258,12 +256,8 @@ func newSide(
 		if err != nil {
 			return nil, err
 		}
-		var flags []string
-		if secure {
-			s.secure = secureAddress(ports[0])
-			flags = secureFlags(certs, s.secure)
-		}
-		server, err := servers.Single(ctx, program, dir, flags...)
+		s.secure = secureAddress(ports[0])
+		server, err := servers.Single(ctx, program, dir, secureFlags(certs, s.secure)...)
 		if err != nil {
 			return nil, err
 		}
