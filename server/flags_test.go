@@ -102,7 +102,6 @@ func refusals() []struct {
 		{[]string{"--log-outputs=default,stdout"}, 1,
 			`multi logoutput for \"default\" is not supported yet`},
 		{[]string{"--feature-gates=Flying=true"}, 2, "unrecognized feature gate: Flying"},
-		{[]string{"--feature-gates=AllAlpha=true"}, 2, "AllAlpha=true is not supported"},
 		{[]string{"--compact-hash-check-time=0s"}, 1,
 			"--compact-hash-check-time must be >0 (set to 0s)"},
 		{[]string{"--discovery-token=t"}, 1,

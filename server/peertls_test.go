@@ -20,7 +20,7 @@ func lonely(t *testing.T, common, odd func(*TLS)) (others, own *observer.Observe
 			odd(&cfg.PeerTLS)
 		}
 	})
-	c.startAll()
+	c.launch()
 	c.await(c.servers[0])
 	c.await(c.servers[1])
 	require.Eventually(t, func() bool {

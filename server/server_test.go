@@ -57,15 +57,15 @@ func prepareCluster(t *testing.T, n int, change func(*Config)) *cluster {
 
 func startCluster(t *testing.T, n int, change func(*Config)) *cluster {
 	c := prepareCluster(t, n, change)
-	c.startAll()
+	c.launch()
 	for _, s := range c.servers {
 		c.await(s)
 	}
 	return c
 }
 
-// startAll starts all members, and stops them when the test ends.
-func (c *cluster) startAll() {
+// launch starts all members, and stops them when the test ends.
+func (c *cluster) launch() {
 	for i := range c.configs {
 		c.start(i)
 	}
