@@ -75,7 +75,7 @@ func (f *Flags) defineOperations(fs *pflag.FlagSet) {
 	d := &o.Discovery
 	fs.StringVar(&d.Token, "discovery-token", d.Token,
 		"name under which the members of a new cluster find each other")
-	fs.Var(&listValue{&d.Endpoints}, "discovery-endpoints",
+	fs.Var(&orderedValue{&d.Endpoints}, "discovery-endpoints",
 		"client URLs of the cluster that keeps the list of a new one's members")
 	fs.DurationVar(&d.DialTimeout, "discovery-dial-timeout", d.DialTimeout,
 		"time to connect to the discovery service")
