@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/net/trace"
 
+	"github.com/detcd/detcd/diskio/osdisk"
 	"github.com/detcd/detcd/kv"
 )
 
@@ -152,7 +153,7 @@ func (s *Server) serveVars(w http.ResponseWriter, r *http.Request) {
 	if !allowGet(w, r) {
 		return
 	}
-	limit, err := openFiles()
+	limit, err := osdisk.OpenFiles()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

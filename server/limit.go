@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/detcd/detcd/diskio/osdisk"
 )
 
 // reservedFiles are the file descriptors that clients cannot use up: the data files that are kept
@@ -13,7 +15,7 @@ const reservedFiles = 400
 
 // limitConnections bounds how many clients may be connected to each port. More wait to be accepted.
 func limitConnections(listeners []port) error {
-	limit, err := openFiles()
+	limit, err := osdisk.OpenFiles()
 	if err != nil {
 		return fmt.Errorf("server: number of open files: %w", err)
 	}

@@ -7,9 +7,6 @@ import (
 
 // The offline tool needs this package wherever people sit; the server itself runs on unix.
 
-// openFiles is what the C library's table would hold; the system knows no such limit.
-func openFiles() (uint64, error) { return 8192, nil }
-
 // raise cannot be done: a process is ended here, never signalled.
 func raise(syscall.Signal) error { return errors.ErrUnsupported }
 

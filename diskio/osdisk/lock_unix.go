@@ -55,3 +55,10 @@ func unlink(path string) error {
 
 // syncNames makes the names in a directory durable.
 func syncNames(dir *os.File) error { return dir.Sync() }
+
+// OpenFiles is how many files and connections this process may have open.
+func OpenFiles() (uint64, error) {
+	var limit unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return limit.Cur, err
+}

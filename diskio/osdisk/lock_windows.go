@@ -49,3 +49,6 @@ func unlink(path string) error { return os.Remove(path) }
 
 // syncNames does nothing: directories cannot be synced here, and NTFS journals names by itself.
 func syncNames(*os.File) error { return nil }
+
+// OpenFiles is what the C library's table would hold; the system knows no such limit.
+func OpenFiles() (uint64, error) { return 8192, nil }

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"os"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -208,9 +207,8 @@ func (c *stateCollector) collectDescriptors(out chan<- prometheus.Metric) {
 			break
 		}
 	}
-	var r syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err == nil {
-		limit = float64(r.Cur)
+	if most, err := osdisk.OpenFiles(); err == nil {
+		limit = float64(most)
 	}
 	out <- prometheus.MustNewConstMetric(c.fdUsed, prometheus.GaugeValue, used)
 	out <- prometheus.MustNewConstMetric(c.fdLimit, prometheus.GaugeValue, limit)
