@@ -160,9 +160,7 @@ func (s *Server) askHashAt(ctx context.Context, peerURL string, body []byte) (*d
 		return nil, err
 	}
 	request.Header.Set(headerFrom, strconv.FormatUint(s.loop.cluster, 16))
-	client := &http.Client{Timeout: hashTimeout, Transport: &http.Transport{
-		DisableKeepAlives: true}}
-	resp, err := client.Do(request)
+	resp, err := s.dial.http(hashTimeout).Do(request)
 	if err != nil {
 		return nil, err
 	}
