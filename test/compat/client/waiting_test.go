@@ -23,6 +23,12 @@ func bounded[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
+		defer func() {
+			// Recipes take the end of a closed client's watch for an event, and look into it.
+			if r := recover(); r != nil && ctx.Err() == nil {
+				panic(r)
+			}
+		}()
 		value, err := f()
 		done <- outcome{value, err}
 	}()
