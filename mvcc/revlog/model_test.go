@@ -172,7 +172,7 @@ func (m *logMachine) lose(t *rapid.T) {
 	require.Equal(t, state.check, loaded.Checkpoint)
 	m.want = state.want.clone()
 	m.compare(t, records)
-	m.main, m.sub = loaded.Checkpoint.Current, 1<<20
+	m.main, m.sub = loaded.Checkpoint.Current, -1 // the next append begins a new main revision
 	m.next = loaded.Checkpoint.Applied + 100
 	for _, r := range records {
 		if _, dead := m.want.dead[r.Rev]; dead {
