@@ -255,6 +255,7 @@ type Stage struct {
 	Receiving     bool // a snapshot
 	Installing    bool // a snapshot, whole
 	Applying      bool // an entry is half applied
+	Owing         bool // and a client of this member waits for it
 }
 
 // Stage says what a stop at this moment would interrupt.
@@ -265,5 +266,6 @@ func (n *Node) Stage() Stage {
 		Receiving:     n.receiving != nil && !n.receiving.installing,
 		Installing:    n.installing(),
 		Applying:      n.apply != nil,
+		Owing:         n.apply != nil && n.apply.token != 0,
 	}
 }

@@ -54,6 +54,9 @@ func generateCourses(p *Plan, weights *[numFaultKinds]uint16) (all []Fault) {
 	if d := newDie(p.Seed, entityEpisode, 2012); p.Founders > 2 && d.chance(100_000) {
 		all = append(all, revenant(p, &d)...)
 	}
+	if d := newDie(p.Seed, entityEpisode, 2013); d.chance(60_000) {
+		all = append(all, trance(p, &d))
+	}
 	for i := range p.Reshapes {
 		d := newDie(p.Seed, entityEpisode, 3000+uint64(i))
 		switch {
@@ -329,6 +332,17 @@ func revenant(p *Plan, d *die) []Fault {
 	fall.At, fall.For = first.At+first.For-election/2, d.within(10*election, 20*election)
 	fall.Classes, fall.Ops, fall.Moment = 1<<raft.MsgAppend, int(d.spread(2, 30)), Before
 	return []Fault{first, burst, next, fall}
+}
+
+// trance freezes a member in the middle of an entry, until the time of the client that waits for it
+// is over.
+func trance(p *Plan, d *die) Fault {
+	p.Limits.StepUnits = int(d.within(4, 20))
+	f := generateFault(p, d, FaultPause)
+	f.Target, f.When, f.Lag = TargetMember, OnParts, 0
+	f.At = d.within(3*second, p.Chaos-10*second)
+	f.For = 5*second + 2*p.ElectionNanos() + d.spread(1, 2000)*millisecond
+	return f
 }
 
 // swizzle cuts members off one by one, at least half of them, and lets them back in another order:

@@ -273,6 +273,9 @@ func (m *member) turn(e *event) {
 	m.spare = turn[:0]
 	m.traceEffects()
 	w.oracle.stepped(m)
+	if len(w.waiting) > 0 && m.driver.Node.Stage().Owing {
+		w.halfApplied(m)
+	}
 	m.poison()
 	switch {
 	case w.failure != nil:

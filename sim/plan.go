@@ -179,12 +179,13 @@ const (
 	OnChange        // until a change of the membership is in a log
 	OnJoint         // until one of several voters is
 	OnState         // until the content of a state sets out for a member
+	OnParts         // until its member has half applied an entry that a client waits for
 	numWhens
 )
 
 // String names the choice.
 func (w When) String() string {
-	return [...]string{"nothing", "an election", "a change", "a joint change", "a state"}[w]
+	return [...]string{"nothing", "an election", "a change", "a joint change", "a state", "parts"}[w]
 }
 
 // Moment says where in a disk operation a crash falls.

@@ -84,6 +84,18 @@ func (w *world) happened(what When) {
 	})
 }
 
+// halfApplied begins what waits for a member that is in the middle of an entry.
+func (w *world) halfApplied(m *member) {
+	w.waiting = slices.DeleteFunc(w.waiting, func(i int) bool {
+		f := &w.plan.Faults[i]
+		if f.When != OnParts || !w.resolve(f).Has(netsim.Endpoint(m.index)) {
+			return false
+		}
+		w.schedule(event{at: w.now + f.Lag, kind: eventFault, slot: uint32(i)})
+		return true
+	})
+}
+
 // resolve says whom a fault hits, now that roles are known.
 func (w *world) resolve(f *Fault) netsim.Set {
 	leader := w.oracle.leader()
