@@ -54,6 +54,9 @@ func (f *Failure) Signature() string {
 	case OracleLin, OracleWatch, OracleLive:
 		head := strings.SplitN(text, ": ", 3)
 		text = strings.Join(head[:min(2, len(head))], ": ")
+		if f.Oracle == OracleLive { // whatever is lacking
+			text, _, _ = strings.Cut(text, " [")
+		}
 	}
 	for _, r := range particulars {
 		text = r.pattern.ReplaceAllString(text, r.by)

@@ -26,6 +26,8 @@ type mutantsOptions struct {
 	seeds   uint64
 	jobs    int
 	check   bool
+	shrink  string
+	replay  string
 	repo    string
 	commit  string
 	scratch string
@@ -48,6 +50,10 @@ func mutantsCommand() *cobra.Command {
 		"(default: 1000, for rare bugs 10000)")
 	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at the same time")
 	c.Flags().BoolVar(&o.check, "check", false, "only verify that every patch applies and builds")
+	c.Flags().StringVar(&o.shrink, "shrink", "",
+		"directory for a shrunk scenario of every bug that is caught")
+	c.Flags().StringVar(&o.replay, "replay", "",
+		"hunt nothing: only verify that every scenario of this directory still catches its bug")
 	c.Flags().StringVar(&o.repo, "repo", ".", "the repository's root")
 	c.Flags().StringVar(&o.commit, "commit", "", "plant in this commit; the working tree if empty")
 	c.Flags().StringVar(&o.scratch, "scratch", "", "directory for copies; a temporary one if empty")
@@ -77,45 +83,91 @@ func (o *mutantsOptions) run() (err error) {
 	if err != nil {
 		return err
 	}
-	broken, missed := 0, 0
-	var needed []uint64
-	fmt.Printf("hunting from %v\n", starts)
-	fmt.Printf("%-6s %-22s %-11s %-9s %-9s %-17s %s\n", "id", "class", "rarity", "verdict",
-		"oracle", "seeds needed", "time")
+	return o.plantAll(yard, all, starts)
+}
+
+// harvest is what all planted bugs together came to.
+type harvest struct {
+	broken, missed int
+	needed         []uint64
+	shrunk         []golden
+}
+
+// plantAll plants one bug after the other, and checks, replays or hunts it.
+func (o *mutantsOptions) plantAll(yard *yard, all []mutant, starts []uint64) error {
+	var sum harvest
+	if !o.check && o.replay == "" {
+		fmt.Printf("hunting from %v\n", starts)
+		fmt.Printf("%-6s %-22s %-11s %-9s %-9s %-17s %s\n", "id", "class", "rarity", "verdict",
+			"oracle", "seeds needed", "time")
+	}
 	for i := range all {
 		m := &all[i]
 		binary, err := yard.plant(m)
-		if err != nil {
-			broken++
+		switch {
+		case err != nil:
+			sum.broken++
 			fmt.Printf("%-6s %-22s %-11s BROKEN: %v\n", m.id, m.class, m.rarity, err)
 			continue
-		}
-		if o.check {
+		case o.check:
 			fmt.Printf("%-6s %-22s %-11s builds\n", m.id, m.class, m.rarity)
-			continue
+		case o.replay != "":
+			o.replayOne(m, binary, &sum)
+		default:
+			if err := o.huntOne(m, binary, starts, &sum); err != nil {
+				return err
+			}
 		}
-		h, err := o.hunt(m, binary, starts)
-		if err != nil {
-			return err
-		}
-		if !h.caught() {
-			missed++
-		}
-		needed = append(needed, h.needed...)
-		fmt.Println(h.line(m))
 		if err := os.Remove(binary); err != nil {
 			return err
 		}
 	}
-	fmt.Printf("%d planted, %d broken, %d missed\n", len(all), broken, missed)
-	if len(needed) > 0 {
-		slices.Sort(needed)
-		fmt.Printf("median of all hunts: %s seeds\n", seedsText(needed[len(needed)/2]))
+	fmt.Printf("%d planted, %d broken, %d missed\n", len(all), sum.broken, sum.missed)
+	if len(sum.needed) > 0 {
+		slices.Sort(sum.needed)
+		fmt.Printf("median of all hunts: %s seeds\n", seedsText(sum.needed[len(sum.needed)/2]))
 	}
-	if broken+missed > 0 {
+	o.goldens(sum.shrunk)
+	if sum.broken+sum.missed > 0 {
 		return errFound
 	}
 	return nil
+}
+
+// huntOne hunts one planted bug, and shrinks what it catches if that is asked for.
+func (o *mutantsOptions) huntOne(m *mutant, binary string, starts []uint64, sum *harvest) error {
+	h, err := o.hunt(m, binary, starts)
+	if err != nil {
+		return err
+	}
+	if !h.caught() {
+		sum.missed++
+	}
+	sum.needed = append(sum.needed, h.needed...)
+	fmt.Println(h.line(m))
+	if o.shrink == "" || h.expected == 0 {
+		return nil
+	}
+	g, err := shrinkTo(o.shrink, m, binary, h.seed, o.jobs)
+	if err != nil {
+		return err
+	}
+	sum.shrunk = append(sum.shrunk, g)
+	fmt.Printf("%-6s shrunk to %d lines in %.1f s\n", "", g.lines, g.seconds)
+	return nil
+}
+
+// replayOne runs the scenario of one planted bug.
+func (o *mutantsOptions) replayOne(m *mutant, binary string, sum *harvest) {
+	switch err := replayGolden(o.replay, m, binary); {
+	case errors.Is(err, os.ErrNotExist):
+		fmt.Printf("%-6s has no scenario\n", m.id)
+	case err != nil:
+		sum.missed++
+		fmt.Printf("%-6s MISSED: %v\n", m.id, err)
+	default:
+		fmt.Printf("%-6s caught\n", m.id)
+	}
 }
 
 // firstSeeds are the starts that were asked for, or three that nobody could choose: they are made
@@ -161,6 +213,7 @@ type hunted struct {
 	needed   []uint64     // per start: seeds until the first failure, or never
 	oracles  []sim.Oracle // that fired
 	expected int          // hunts that ended with an oracle that may catch the bug
+	seed     uint64       // the first that did
 	message  string
 	took     time.Duration
 }
@@ -196,7 +249,9 @@ func (o *mutantsOptions) hunt(m *mutant, binary string, starts []uint64) (*hunte
 		h.oracles = append(h.oracles, v.Oracle)
 		h.message = v.Message
 		if m.expects(v.Oracle) {
-			h.expected++
+			if h.expected++; h.expected == 1 {
+				h.seed = v.Seed
+			}
 		}
 	}
 	h.took = time.Since(begin)

@@ -72,6 +72,9 @@ func warnOfChanges(at, configuration string) {
 	}
 }
 
+// notSeen heads the failure that a scenario promises and a run did not have.
+const notSeen = "expected, and not seen"
+
 func replay(s *sim.Scenario, trace bool) error {
 	p := &s.Plan
 	options := sim.Options{}
@@ -91,7 +94,7 @@ func replay(s *sim.Scenario, trace bool) error {
 	t.add(r)
 	t.report()
 	if s.Expect != "" && (r.Failure == nil || r.Failure.Signature() != s.Expect) {
-		fmt.Printf("expected, and not seen: %s\n", s.Expect)
+		fmt.Printf("%s: %s\n", notSeen, s.Expect)
 	}
 	if r.Failure != nil {
 		fmt.Printf("FAIL %v\n", r.Failure)

@@ -58,7 +58,7 @@ func (o *shrinkOptions) shrink(p *sim.Plan) error {
 	}
 	small.Story(last.Failure)
 	text := small.Text()
-	fmt.Fprintf(os.Stderr, "%d lines after %d runs in %.1f s\n", small.Lines(), f.runs,
+	fmt.Fprintf(os.Stderr, shrunkFormat+"\n", small.Lines(), f.runs,
 		time.Since(begin).Seconds())
 	if o.out == "" {
 		fmt.Print(text)

@@ -29,6 +29,7 @@ type mutant struct {
 	id      string
 	class   string
 	rarity  string
+	story   string
 	oracles []string
 }
 
@@ -80,6 +81,8 @@ func readHead(file string) (mutant, error) {
 			m.class = value
 		case "rarity":
 			m.rarity = value
+		case "story":
+			m.story = value
 		case "oracle":
 			m.oracles = strings.Fields(value)
 		}
