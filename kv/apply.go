@@ -129,6 +129,8 @@ func (n *Node) perform(e *raft.Entry, token Token) {
 		n.applyPublish(e)
 	case entryVersion:
 		n.applyVersion(e)
+	case entryDowngraded:
+		n.applyDowngraded(e)
 	case entryRequest + raft.EntryType(MethodAlarm):
 		n.applyAlarm(e, token)
 	case entryRequest + raft.EntryType(MethodDowngrade):

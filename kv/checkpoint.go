@@ -19,14 +19,16 @@ func (n *Node) checkpoint() mvcc.Checkpoint {
 }
 
 // checkpointDue says whether enough was applied since the last one, somebody waits for one, or much
-// of the disk does: files that reclaim has replaced stay until two more checkpoints.
+// of the disk does: files that reclaim has replaced stay until two more checkpoints. It is due at
+// once when the cluster version changes: only then can a member of a lower release take over.
 func (n *Node) checkpointDue() bool {
 	lim := &n.cfg.Limits
 	last := len(n.defragments) - 1
 	return (n.checkpointBytes >= lim.CheckpointBytes ||
 		int64(n.applied-n.checkpointApplied) >= lim.CheckpointCount ||
 		last >= 0 && n.defragments[last].until > n.checkpoints ||
-		n.muchSuperseded()) && !n.store.Checkpointing()
+		n.muchSuperseded() || atLeastFirst(n.state.version) != n.checkpointVersion) &&
+		!n.store.Checkpointing()
 }
 
 // muchSuperseded says whether a quarter of the files, and at least a whole one, waits for
@@ -49,6 +51,7 @@ func (n *Node) checkpointNow() bool {
 	}
 	n.store.StartCheckpoint(n.checkpoint())
 	n.checkpointBytes, n.checkpointApplied = 0, n.applied
+	n.storedVersion, n.checkpointVersion = n.checkpointVersion, atLeastFirst(n.state.version)
 	n.checkpoints++
 	return true
 }

@@ -61,7 +61,7 @@ func operation(e *raft.Entry) (op Operation, ok bool) {
 	switch e.Type {
 	case entryPublish:
 		return OperationMember, true
-	case entryVersion:
+	case entryVersion, entryDowngraded:
 		return OperationVersion, true
 	case entryCompact:
 		return Operation(MethodCompact), true

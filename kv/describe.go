@@ -43,6 +43,9 @@ func Describe(e *raft.Entry) (Description, error) {
 	case entryVersion:
 		return Description{Kind: "cluster version", Requests: []proto.Message{
 			&membershippb.ClusterVersionSetRequest{Ver: string(e.Data)}}}, nil
+	case entryDowngraded:
+		return Description{Kind: "downgraded", Requests: []proto.Message{
+			&membershippb.DowngradeInfoSetRequest{Ver: string(e.Data)}}}, nil
 	case entryCompact:
 		return describeAs(e.Data, "auto compaction", &pb.CompactionRequest{})
 	case entryLeaseExpire:

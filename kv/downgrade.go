@@ -1,13 +1,10 @@
-// Downgrades, as far as they have a meaning here: the cluster agrees that it prepares to go down by
-// one minor version, says so in Status, and refuses a second such agreement. Nothing else happens:
-// the formats on disk belong to this program, no release of it reads another version, and so no
-// member can come back with a lower one and end the preparation. It ends when it is cancelled.
+// Downgrades: the cluster prepares to go down by one minor version. Enabling one lowers the cluster
+// version to its target (version.go), from when on members may come back with that release; it ends
+// when all have, or when it is cancelled.
 package kv
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -54,25 +51,6 @@ func checkDowngrade(raw []byte) Code {
 		}
 	}
 	return OK
-}
-
-// minorOf reads major.minor or major.minor.patch, with what semantic versions may append.
-func minorOf(version string) (major, minor uint64, ok bool) {
-	plain, _, _ := strings.Cut(version, "+")
-	plain, _, _ = strings.Cut(plain, "-")
-	parts := strings.Split(plain, ".")
-	if len(parts) != 2 && len(parts) != 3 {
-		return 0, 0, false
-	}
-	var numbers [3]uint64
-	for i, p := range parts {
-		n, err := strconv.ParseUint(p, 10, 32)
-		if err != nil {
-			return 0, 0, false
-		}
-		numbers[i] = n
-	}
-	return numbers[0], numbers[1], true
 }
 
 // requestDowngrade lets a check wait for a read index, and proposes the rest.

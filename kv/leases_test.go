@@ -307,7 +307,7 @@ func TestADeposedLeaderEndsNothing(t *testing.T) {
 	for _, typ := range []raft.EntryType{entryLeaseExpire, entryLeaseCheckpoint} {
 		m := raft.Message{Type: raft.MsgPropose, From: 2, Entries: []raft.Entry{{Type: typ,
 			Proposer: 2, Data: encodeEnds(1, []lease.ID{1, 1})},
-			{Type: entryVersion, Proposer: 2, Sequence: 9}}}
+			{Type: entryVersion, Proposer: 2, Sequence: 9, Data: []byte("3.7.0")}}}
 		kept := w.members[w.leader()].driver.Node.wellFormedQuietly(&m)
 		require.Len(t, kept, 1, "a neighbour went with it")
 		require.EqualValues(t, 9, kept[0].Sequence)

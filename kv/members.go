@@ -1,5 +1,4 @@
-// Members as the cluster knows them: configuration changes, names and addresses, the version all
-// agree on.
+// Members as the cluster knows them: configuration changes, names and addresses.
 package kv
 
 import (
@@ -9,10 +8,6 @@ import (
 
 	"github.com/detcd/detcd/raft"
 )
-
-// clusterVersion is the version a cluster of this program's members agrees on. A new kind of entry
-// is used only once the cluster version allows it.
-const clusterVersion = "3.7.0"
 
 // applyConfig makes a committed configuration change part of the members' list. Raft itself
 // adopted it when it was appended.
@@ -89,22 +84,12 @@ func (n *Node) applyPublish(e *raft.Entry) {
 	if m == nil {
 		return // removed meanwhile
 	}
-	m.Name, m.ClientURLs = sent.Name, sent.ClientURLs
+	m.Name, m.ClientURLs, m.Release = sent.Name, sent.ClientURLs, sent.Release
 	n.decide(n.state.roster())
 	if sent.ID == n.cfg.Member {
 		n.note(Info, "published local member to cluster through raft",
 			Field{"local-member-id", n.cfg.Member.String()})
 	}
-}
-
-func (n *Node) applyVersion(e *raft.Entry) {
-	message := "updated cluster version"
-	if n.state.version == "" {
-		message = "set initial cluster version"
-	}
-	n.state.version = string(e.Data)
-	n.decide(n.state.roster())
-	n.note(Info, message, Field{"cluster-version", n.state.version})
 }
 
 // publish proposes what the cluster should know of this member, and, as the leader, the version.
@@ -113,11 +98,12 @@ func (n *Node) publish() {
 		return // nobody would publish, or nobody is there yet, or any more
 	}
 	if !n.published() && !n.proposing(entryPublish) {
-		m := Member{ID: n.cfg.Member, Name: n.cfg.Name, ClientURLs: n.cfg.ClientURLs}
+		m := Member{ID: n.cfg.Member, Name: n.cfg.Name, ClientURLs: n.cfg.ClientURLs,
+			Release: n.release}
 		n.propose(0, entryPublish, encodeMember(&m))
 	}
-	if n.role == raft.Leader && n.state.version == "" && !n.proposing(entryVersion) {
-		n.propose(0, entryVersion, []byte(clusterVersion))
+	if n.role == raft.Leader {
+		n.agreeOnVersion()
 	}
 }
 

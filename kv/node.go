@@ -50,7 +50,7 @@ type Config struct {
 	TickNanos      int64
 	HeartbeatTicks int
 	ElectionTicks  int
-	Version        string // the server version in Status, "3.7.1"
+	Version        string // the server version in Status, "3.7.1"; its release is 3.7.0
 	// LeaseCheckpointNanos is how much of a lease passes before what is left is written down, so
 	// that it survives a change of leader; 0 is never.
 	LeaseCheckpointNanos int64
@@ -140,6 +140,7 @@ type Member struct {
 	PeerURLs   []string
 	ClientURLs []string
 	Learner    Learning
+	Release    string // major.minor.0, empty until it has published itself
 }
 
 // Learning says whether a member votes.
@@ -167,6 +168,7 @@ type Node struct {
 	cfg         Config
 	disk        diskio.Reader
 	incarnation raft.Incarnation
+	release     string // that this program is of, see version.go
 	phase       phase
 	// marker begins the log anew once the checkpoint that it names is durable; it has no Snapshot
 	// when the log joins.
@@ -217,8 +219,10 @@ type Node struct {
 	// checkpointApplied.
 	checkpointBytes   int64
 	checkpointApplied raft.Index
-	checkpoints       uint64     // begun since the start
-	compacted         raft.Index // raft's log is dropped up to here
+	// checkpointVersion is the cluster version in that checkpoint, storedVersion the one before.
+	checkpointVersion, storedVersion string
+	checkpoints                      uint64     // begun since the start
+	compacted                        raft.Index // raft's log is dropped up to here
 	// ignored names a damaged file that the start could do without, until somebody is told.
 	ignored string
 	// early holds requests that came before the node was running.
@@ -258,6 +262,7 @@ type State struct {
 	Alarms    []Alarm
 	Leases    LeaseCounts
 	Version   string // cluster version, empty until decided
+	Storage   string // cluster version of what is durable here
 	// AuthEnabled and AuthRevision are of the store of users and roles.
 	AuthEnabled  bool
 	AuthRevision uint64
@@ -280,6 +285,7 @@ func (n *Node) State() State {
 		Pending: n.proposals.unanswered + n.reads.waiting() + len(n.passwords.open) +
 			len(n.tokens.waiting),
 		Members: append([]Member(nil), n.state.members...), Version: n.state.version,
+		Storage:     n.storageVersion(),
 		Leases:      n.countLeases(),
 		AuthEnabled: n.state.auth.Enabled(), AuthRevision: n.state.auth.Revision(),
 		Removed: append([]raft.MemberID(nil), n.state.removed...),
@@ -337,7 +343,8 @@ func (n *Node) isLearner() bool {
 // published says whether the cluster knows this member's name and addresses.
 func (n *Node) published() bool {
 	m := n.state.member(n.cfg.Member)
-	return m != nil && m.Name == n.cfg.Name && equalStrings(m.ClientURLs, n.cfg.ClientURLs)
+	return m != nil && m.Name == n.cfg.Name && m.Release == n.release &&
+		equalStrings(m.ClientURLs, n.cfg.ClientURLs)
 }
 
 func equalStrings(a, b []string) bool {

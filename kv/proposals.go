@@ -19,6 +19,8 @@ const (
 	entryPublish raft.EntryType = raft.EntryApplication + 100 // Data is an encoded Member
 	entryVersion raft.EntryType = raft.EntryApplication + 101 // Data is a cluster version
 	entryCompact raft.EntryType = raft.EntryApplication + 102 // a leader's own CompactionRequest
+	// entryDowngraded ends a downgrade to the version in Data.
+	entryDowngraded raft.EntryType = raft.EntryApplication + 103
 	// entrySealed plus the method is a request together with who asks, see seal.
 	entrySealed raft.EntryType = raft.EntryApplication + 120
 )

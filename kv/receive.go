@@ -209,6 +209,8 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 	n.views.fresh = false // the turn's view, if there is one, is of the engine before
 	n.tokens.forgetAll()  // which of them are still good is not known
 	n.applied, n.appliedTerm = r.index, r.term
+	n.storedVersion = atLeastFirst(state.version)
+	n.checkpointVersion = n.storedVersion
 	n.checkpointBytes, n.checkpointApplied, n.compacted = 0, r.index, r.index
 	for _, w := range n.physical {
 		n.answer(w.token, ErrTimeout, nil, w.index)
@@ -218,6 +220,7 @@ func (n *Node) replace(store *mvcc.Engine, loaded mvcc.Loaded) {
 	n.endCovered()
 	n.advanceWatches()
 	n.note(Info, "applied snapshot", Field{"from", r.from.String()})
+	n.checkRelease()
 }
 
 // completeReceiving handles the completion of a receiver's operation. Those of a receiver that was

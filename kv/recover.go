@@ -48,7 +48,9 @@ const (
 // is wrong with the disk; a *wal.DamageError or *mvcc.DamageError says exactly what is damaged.
 // Nothing is written: what must be is in the effects of the first step.
 func Open(cfg Config, disk diskio.Reader) (*Node, error) {
-	n := &Node{cfg: cfg, disk: disk, state: newReplicated()}
+	n := &Node{cfg: cfg, disk: disk, state: newReplicated(),
+		release: releaseOf(cfg.Version), storedVersion: firstRelease,
+		checkpointVersion: firstRelease}
 	store, loaded, err := mvcc.Open(disk, storeOptions(&cfg.Limits))
 	if err != nil {
 		return nil, fmt.Errorf("kv: open the data of member %s: %w", cfg.Member, err)
@@ -86,6 +88,11 @@ func Open(cfg Config, disk diskio.Reader) (*Node, error) {
 	if n.state, err = decodeReplicated(loaded.Checkpoint.State); err != nil {
 		return nil, err
 	}
+	if words := n.leftBehind(); words != "" {
+		return nil, fmt.Errorf("kv: %s", words)
+	}
+	n.storedVersion = atLeastFirst(n.state.version)
+	n.checkpointVersion = n.storedVersion
 	n.applied = raft.Index(loaded.Checkpoint.Applied)
 	n.appliedTerm = raft.Term(loaded.Checkpoint.Term)
 	if err := n.join(rec, &loaded); err != nil {

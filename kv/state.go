@@ -206,7 +206,8 @@ func encodeMember(m *Member) []byte {
 	b = append(b, byte(m.Learner))
 	b = putBytes(b, []byte(m.Name))
 	b = putStrings(b, m.PeerURLs)
-	return putStrings(b, m.ClientURLs)
+	b = putStrings(b, m.ClientURLs)
+	return putBytes(b, []byte(m.Release))
 }
 
 // DecodeMember reads a member from the context of a configuration change, for observers.
@@ -218,6 +219,9 @@ func decodeMember(raw []byte) (Member, error) {
 	m.Name = string(d.bytes())
 	m.PeerURLs = d.strings()
 	m.ClientURLs = d.strings()
+	if len(d.buf) > 0 { // a record may be older than releases
+		m.Release = string(d.bytes())
+	}
 	if d.err == nil && len(d.buf) != 0 {
 		d.fail(errTrailing)
 	}

@@ -2,9 +2,6 @@ package kv
 
 import "fmt"
 
-// storageVersion is the version of etcd's storage schema whose snapshots this program writes.
-const storageVersion = "3.7.0"
-
 // memberListBody writes a MemberListResponse; cluster headers carry no revision.
 func (n *Node) memberListBody() [][]byte {
 	h := n.header()
@@ -50,7 +47,7 @@ func (n *Node) statusBody() [][]byte {
 	}
 	b = appendVarint(b, 9, uint64(inUse))
 	b = appendBool(b, 10, n.isLearner())
-	b = appendString(b, 11, storageVersion)
+	b = appendString(b, 11, n.storageVersion())
 	b = appendVarint(b, 12, uint64(max(n.cfg.Limits.QuotaBytes, 0)))
 	return [][]byte{n.appendDowngradeInfo(b)}
 }

@@ -141,7 +141,9 @@ func (n *Node) validEntry(e *raft.Entry) bool {
 		}
 	case entryPublish:
 		_, err = decodeMember(e.Data)
-	case entryVersion:
+	case entryVersion, entryDowngraded:
+		_, _, ok := minorOf(string(e.Data))
+		return ok
 	case entryCompact:
 		return Validate(MethodCompact, e.Data, &n.cfg.Limits) == OK
 	default:

@@ -26,12 +26,6 @@ const (
 	ClusterStateNew       = "new"
 	ClusterStateExisting  = "existing"
 
-	// Version is the etcd release whose API and behaviour this server offers. Clients (Kubernetes
-	// among them) compare it as a plain semantic version.
-	Version = "3.7.1"
-	// APIVersion is the version of the API that tools name.
-	APIVersion = "3.7"
-
 	maxElectionMillis   = 50000
 	defaultQuotaBytes   = 2 << 30
 	suggestedQuotaBytes = 8 << 30
@@ -40,6 +34,17 @@ const (
 	// that a request slightly too large gets etcd's own error and not the transport's.
 	grpcOverheadBytes = 512 << 10
 )
+
+// Version is the etcd release whose API and behaviour this server offers. Clients (Kubernetes
+// among them) compare it as a plain semantic version. Only the linker changes it: members of
+// different releases are tested so.
+var Version = "3.7.1"
+
+// APIVersion is the version of the API that tools name: major.minor.
+func APIVersion() string {
+	parts := strings.SplitN(Version, ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
 
 // Config is everything a member is told from outside. The zero value is not usable: start from
 // DefaultConfig.

@@ -115,7 +115,7 @@ func (s *Server) serveVersion(w http.ResponseWriter, r *http.Request) {
 	}
 	v := versionJSON{Server: Version, Cluster: "not_decided", Storage: "unknown"}
 	if decided := s.loop.state.Load().Version; decided != "" {
-		v.Cluster, v.Storage = decided, decided
+		v.Cluster, v.Storage = decided, s.loop.state.Load().Storage
 	}
 	s.writeJSON(w, http.StatusOK, v)
 }

@@ -54,7 +54,7 @@ func idleFlags() []idleFlag {
 		{"raft-write-timeout", durationFlag, "5s", links},
 		{"compaction-batch-limit", intFlag, "0", bounded},
 		{"compaction-sleep-interval", durationFlag, "0s", bounded},
-		{"downgrade-check-time", durationFlag, "5s", "a downgrade ends when it is cancelled"},
+		{"downgrade-check-time", durationFlag, "5s", "the leader looks at every tick"},
 	}
 }
 

@@ -185,7 +185,8 @@ const (
 
 // String names the choice.
 func (w When) String() string {
-	return [...]string{"nothing", "an election", "a change", "a joint change", "a state", "parts"}[w]
+	return [...]string{"nothing", "an election", "a change", "a joint change", "a state",
+		"parts"}[w]
 }
 
 // Moment says where in a disk operation a crash falls.

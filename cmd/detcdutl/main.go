@@ -80,7 +80,7 @@ func versionCommand() *cobra.Command {
 		Use: "version", Short: "Prints the version of detcdutl", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "etcdutl version: %s\nAPI version: %s\n",
-				server.Version, server.APIVersion)
+				server.Version, server.APIVersion())
 			return err
 		},
 	}

@@ -93,10 +93,16 @@ type harvest struct {
 	shrunk         []golden
 }
 
-// plantAll plants one bug after the other, and checks, replays or hunts it.
+// plantAll only checks all planted bugs, or plants one after the other and replays or hunts it.
 func (o *mutantsOptions) plantAll(yard *yard, all []mutant, starts []uint64) error {
 	var sum harvest
-	if !o.check && o.replay == "" {
+	if o.check {
+		if yard.check(all) > 0 {
+			return errFound
+		}
+		return nil
+	}
+	if o.replay == "" {
 		fmt.Printf("hunting from %v\n", starts)
 		fmt.Printf("%-6s %-22s %-11s %-9s %-9s %-17s %s\n", "id", "class", "rarity", "verdict",
 			"oracle", "seeds needed", "time")
@@ -109,8 +115,6 @@ func (o *mutantsOptions) plantAll(yard *yard, all []mutant, starts []uint64) err
 			sum.broken++
 			fmt.Printf("%-6s %-22s %-11s BROKEN: %v\n", m.id, m.class, m.rarity, err)
 			continue
-		case o.check:
-			fmt.Printf("%-6s %-22s %-11s builds\n", m.id, m.class, m.rarity)
 		case o.replay != "":
 			o.replayOne(m, binary, &sum)
 		default:

@@ -31,6 +31,7 @@ type mutant struct {
 	rarity  string
 	story   string
 	oracles []string
+	changes []string // files, in the repository
 }
 
 func (m *mutant) expects(o sim.Oracle) bool { return slices.Contains(m.oracles, string(o)) }
@@ -66,10 +67,13 @@ func readHead(file string) (mutant, error) {
 		return mutant{}, err
 	}
 	m := mutant{file: absolute}
-	for line := range strings.Lines(string(data)) {
-		if strings.HasPrefix(line, "diff ") || strings.HasPrefix(line, "--- ") {
-			break
+	head, patch, _ := strings.Cut(string(data), "\n\n")
+	for line := range strings.Lines(patch) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "--- a/"); ok {
+			m.changes = append(m.changes, name)
 		}
+	}
+	for line := range strings.Lines(head) {
 		key, value, found := strings.Cut(strings.TrimSpace(line), ": ")
 		if !found {
 			continue
@@ -173,10 +177,22 @@ func (y *yard) plant(m *mutant) (binary string, err error) {
 	// The files are put back as they were: a patch with little context, reversed, may find another
 	// place than its own, and would leave its bug to all that come after.
 	defer func() { err = errors.Join(err, undo()) }()
-	if _, err := output(y.copy, "git", "apply", "--unidiff-zero", m.file); err != nil {
-		return "", fmt.Errorf("the patch does not apply: %w", err)
+	if err := y.apply(m); err != nil {
+		return "", err
 	}
-	binary = filepath.Join(y.binaries, m.id)
+	return y.build(m.id)
+}
+
+func (y *yard) apply(m *mutant) error {
+	if _, err := output(y.copy, "git", "apply", "--unidiff-zero", m.file); err != nil {
+		return fmt.Errorf("%s does not apply: %w", m.id, err)
+	}
+	return nil
+}
+
+// build builds the front end.
+func (y *yard) build(name string) (binary string, err error) {
+	binary = filepath.Join(y.binaries, name)
 	_, err = output(y.copy, "go", "build", "-buildvcs=false", "-pgo=off", "-o", binary,
 		"./cmd/detsim")
 	return binary, err
@@ -184,24 +200,16 @@ func (y *yard) plant(m *mutant) (binary string, err error) {
 
 // keep remembers the files that a patch changes; undo puts them back.
 func (y *yard) keep(m *mutant) (undo func() error, err error) {
-	patch, err := os.ReadFile(m.file)
-	if err != nil {
-		return nil, err
-	}
-	before := map[string][]byte{}
-	for line := range strings.Lines(string(patch)) {
-		name, ok := strings.CutPrefix(strings.TrimSpace(line), "--- a/")
-		if !ok {
-			continue
-		}
-		if before[name], err = os.ReadFile(filepath.Join(y.copy, name)); err != nil {
+	before := make([][]byte, len(m.changes))
+	for i, name := range m.changes {
+		if before[i], err = os.ReadFile(filepath.Join(y.copy, name)); err != nil {
 			return nil, err
 		}
 	}
 	return func() error {
 		var errs []error
-		for name, content := range before {
-			errs = append(errs, os.WriteFile(filepath.Join(y.copy, name), content, 0o644))
+		for i, name := range m.changes {
+			errs = append(errs, os.WriteFile(filepath.Join(y.copy, name), before[i], 0o644))
 		}
 		return errors.Join(errs...)
 	}, nil

@@ -29,6 +29,8 @@ func TestMigrationGuide(t *testing.T) { execute(t, "migration.md") }
 
 func TestRecoveryGuide(t *testing.T) { execute(t, "recovery.md") }
 
+func TestUpgradeGuide(t *testing.T) { execute(t, "upgrade.md") }
+
 var step = regexp.MustCompile("(?ms)^(?:```sh|<!--sh)\n(.*?)^(?:```|-->)$")
 
 // patience is how long a guide may take.
@@ -97,6 +99,8 @@ func programs(t *testing.T) string {
 	}
 	build("-C", "../..", "-o", dir+string(filepath.Separator), "./cmd/detcd", "./cmd/detcdctl",
 		"./cmd/detcdutl")
+	build("-C", "../..", "-o", filepath.Join(dir, "detcd-next"), "-ldflags",
+		"-X github.com/detcd/detcd/server.Version=3.8.0", "./cmd/detcd")
 	build("-o", filepath.Join(dir, "etcd"), "go.etcd.io/etcd/server/v3")
 	build("-o", filepath.Join(dir, "etcdutl"), "go.etcd.io/etcd/etcdutl/v3")
 	build("-o", filepath.Join(dir, "writers"), "./writers")

@@ -3,9 +3,10 @@
 //
 //	writers run ENDPOINTS-FILE JOURNAL      until SIGTERM
 //	writers verify ENDPOINT JOURNAL         every acknowledged write is there, at its revision
+//	writers unbroken ENDPOINT JOURNAL       no request failed, but for a change of leader
 //
 // The file of endpoints is read anew whenever a write fails. The journal has a line of JSON for
-// each write that was acknowledged.
+// each write that was acknowledged, and for each request that failed.
 package main
 
 import (
@@ -32,6 +33,7 @@ type ack struct {
 	Deleted  bool      `json:"deleted,omitempty"`
 	Revision int64     `json:"revision"`
 	At       time.Time `json:"at"`
+	Failure  string    `json:"failure,omitempty"` // and nothing was acknowledged
 }
 
 const (
@@ -43,11 +45,13 @@ const (
 
 func main() {
 	if len(os.Args) != 4 {
-		fail(errors.New("usage: writers run|verify ENDPOINTS JOURNAL"))
+		fail(errors.New("usage: writers run|verify|unbroken ENDPOINTS JOURNAL"))
 	}
 	switch os.Args[1] {
 	case "run":
 		fail(run(os.Args[2], os.Args[3]))
+	case "unbroken":
+		fail(unbroken(os.Args[3]))
 	case "verify":
 		fail(verify(os.Args[2], os.Args[3]))
 	default:
@@ -102,7 +106,11 @@ type writer struct {
 
 func (w *writer) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := w.write(ctx); err != nil && w.client != nil {
+		err := w.write(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.acks <- ack{Key: w.name, At: time.Now(), Failure: err.Error()}
+		}
+		if err != nil && w.client != nil {
 			_ = w.client.Close()
 			w.client = nil
 		}
@@ -175,44 +183,67 @@ func (w *writer) write(ctx context.Context) error {
 	return done(r.Header.Revision, ack{Key: key, Value: value})
 }
 
-// verify looks up every acknowledged write at its revision.
-func verify(endpoint, journal string) error {
+// read calls f with each line of a journal.
+func read(journal string, f func(a *ack) error) (err error) {
 	in, err := os.Open(journal)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }() // nothing was written
-	client, err := dial(endpoint)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = client.Close() }() // nothing is under way
-	var count int
-	var last time.Time
-	var longest time.Duration
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		var a ack
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
 			return err
 		}
+		if err := f(&a); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// unbroken demands that nothing failed but what was under way when leadership moved.
+func unbroken(journal string) error {
+	done, moved := 0, 0
+	err := read(journal, func(a *ack) error {
+		switch {
+		case a.Failure == "":
+			done++
+		case strings.Contains(a.Failure, "leader"):
+			moved++
+		default:
+			return fmt.Errorf("at %v a request of %s failed: %s", a.At, a.Key, a.Failure)
+		}
+		return nil
+	})
+	if err == nil {
+		fmt.Printf("%d requests succeeded, %d met a change of leader\n", done, moved)
+	}
+	return err
+}
+
+// verify looks up every acknowledged write at its revision.
+func verify(endpoint, journal string) error {
+	client, err := dial(endpoint)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }() // nothing is under way
+	count := 0
+	var last time.Time
+	var longest time.Duration
+	err = read(journal, func(a *ack) error {
+		if a.Failure != "" {
+			return nil
+		}
 		if count++; count > 1 {
 			longest = max(longest, a.At.Sub(last))
 		}
 		last = a.At
-		ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
-		got, err := client.Get(ctx, a.Key, clientv3.WithRev(a.Revision))
-		cancel()
-		switch {
-		case err != nil:
-			return fmt.Errorf("%s at revision %d: %w", a.Key, a.Revision, err)
-		case a.Deleted && len(got.Kvs) == 0:
-		case a.Deleted || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != a.Value ||
-			got.Kvs[0].ModRevision != a.Revision:
-			return fmt.Errorf("lost: %+v, there is %v", a, got.Kvs)
-		}
-	}
-	if err := lines.Err(); err != nil {
+		return there(client, a)
+	})
+	if err != nil {
 		return err
 	}
 	if count == 0 {
@@ -220,5 +251,21 @@ func verify(endpoint, journal string) error {
 	}
 	fmt.Printf("%d acknowledged writes are there; the longest time without one was %v\n", count,
 		longest.Round(time.Millisecond))
+	return nil
+}
+
+// there says whether a write is still where it was acknowledged.
+func there(client *clientv3.Client, a *ack) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
+	defer cancel()
+	got, err := client.Get(ctx, a.Key, clientv3.WithRev(a.Revision))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s at revision %d: %w", a.Key, a.Revision, err)
+	case a.Deleted && len(got.Kvs) == 0:
+	case a.Deleted || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != a.Value ||
+		got.Kvs[0].ModRevision != a.Revision:
+		return fmt.Errorf("lost: %+v, there is %v", a, got.Kvs)
+	}
 	return nil
 }
