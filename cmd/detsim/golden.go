@@ -22,12 +22,45 @@ type golden struct {
 // shrunkFormat is how `detsim shrink` ends.
 const shrunkFormat = "%d lines after %d runs in %f s"
 
-// shrinkTo lets a planted binary shrink a seed that it fails, and puts the bug's story on top.
-func shrinkTo(dir string, m *mutant, binary string, seed uint64, jobs int) (g golden, err error) {
+// readable is how many lines a scenario may have that people like to read.
+const readable = 12
+
+// shrinkBest shrinks one seed after the other, until what is left of one is readable, and keeps the
+// shortest scenario. Some failures hang on a coincidence of many things that another one of the
+// same bug does not need.
+func shrinkBest(dir string, m *mutant, binary string, seeds []uint64, jobs int) (best golden,
+	err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return g, err
+		return best, err
 	}
-	file := goldenFile(dir, m)
+	took := 0.0
+	for i, seed := range seeds {
+		next := filepath.Join(dir, m.id+".next")
+		g, err := shrinkTo(next, m, binary, seed, jobs)
+		if err != nil {
+			return best, err
+		}
+		took += g.seconds
+		if i > 0 && g.lines >= best.lines {
+			if err := os.Remove(next); err != nil {
+				return best, err
+			}
+			continue
+		}
+		best = g
+		if err := os.Rename(next, goldenFile(dir, m)); err != nil {
+			return best, err
+		}
+		if g.lines <= readable {
+			break
+		}
+	}
+	best.seconds = took
+	return best, nil
+}
+
+// shrinkTo lets a planted binary shrink a seed that it fails, and puts the bug's story on top.
+func shrinkTo(file string, m *mutant, binary string, seed uint64, jobs int) (g golden, err error) {
 	c := exec.Command(binary, "shrink", strconv.FormatUint(seed, 10), "-o", file, "--jobs",
 		strconv.Itoa(jobs))
 	var said strings.Builder

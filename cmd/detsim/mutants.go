@@ -152,7 +152,7 @@ func (o *mutantsOptions) huntOne(m *mutant, binary string, starts []uint64, sum 
 	if o.shrink == "" || h.expected == 0 {
 		return nil
 	}
-	g, err := shrinkTo(o.shrink, m, binary, h.seed, o.jobs)
+	g, err := shrinkBest(o.shrink, m, binary, h.seeds, o.jobs)
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ type hunted struct {
 	needed   []uint64     // per start: seeds until the first failure, or never
 	oracles  []sim.Oracle // that fired
 	expected int          // hunts that ended with an oracle that may catch the bug
-	seed     uint64       // the first that did
+	seeds    []uint64     // that did
 	message  string
 	took     time.Duration
 }
@@ -253,9 +253,8 @@ func (o *mutantsOptions) hunt(m *mutant, binary string, starts []uint64) (*hunte
 		h.oracles = append(h.oracles, v.Oracle)
 		h.message = v.Message
 		if m.expects(v.Oracle) {
-			if h.expected++; h.expected == 1 {
-				h.seed = v.Seed
-			}
+			h.expected++
+			h.seeds = append(h.seeds, v.Seed)
 		}
 	}
 	h.took = time.Since(begin)

@@ -50,16 +50,32 @@ func writeReport(p *sim.Plan, name string) (r sim.Result, err error) {
 	return r, out.Flush()
 }
 
-// reportFailure writes the report of a seed that failed into a directory.
-func reportFailure(dir string, seed uint64) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// explain shrinks a seed that failed, and writes the scenario, its picture, and that of the whole
+// run into a directory.
+func (o *runOptions) explain(seed uint64) error {
+	if err := os.MkdirAll(o.report, 0o755); err != nil {
 		return err
 	}
-	p := sim.Generate(seed)
-	name := filepath.Join(dir, fmt.Sprintf("seed-%d.html", seed))
-	if _, err := writeReport(&p, name); err != nil {
+	fmt.Fprintf(os.Stderr, "shrinking seed %d, for a minute at most\n", seed)
+	whole := sim.Generate(seed)
+	shrink := shrinkOptions{jobs: o.jobs, budget: shrinkBudget}
+	small, err := shrink.reduce(&whole)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "  report: %s\n", name)
+	name := func(suffix string) string {
+		return filepath.Join(o.report, fmt.Sprintf("seed-%d%s", seed, suffix))
+	}
+	if err := os.WriteFile(name(".txt"), []byte(small.Text()), 0o644); err != nil {
+		return err
+	}
+	if _, err := writeReport(&small.Plan, name(".html")); err != nil {
+		return err
+	}
+	if _, err := writeReport(&whole, name("-whole.html")); err != nil {
+		return err
+	}
+	fmt.Printf("  what the failure needs: %s\n  its picture: %s\n  that of the whole run: %s\n",
+		name(".txt"), name(".html"), name("-whole.html"))
 	return nil
 }

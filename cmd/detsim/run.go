@@ -42,8 +42,8 @@ func runCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.json, "json", false, "print one JSON object for each run")
 	c.Flags().BoolVar(&o.keepGoing, "keep-going", false, "run all seeds, whatever fails")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "print no progress")
-	c.Flags().StringVar(&o.report, "report", "", "write the diagram of each failure into this "+
-		"directory")
+	c.Flags().StringVar(&o.report, "report", "failures", "directory for the shrunk scenario and "+
+		"the pictures of a failure; none if empty, or with --json")
 	c.Flags().BoolVar(&o.probes, "probes", false, fmt.Sprintf(
 		"fail if a probe is never reached; always so from %d seeds on", gateSeeds))
 	return c
@@ -80,8 +80,8 @@ func (o *runOptions) run() error {
 		} else if r.Failure != nil {
 			printFailure(r)
 		}
-		if o.report != "" && r.Failure != nil {
-			if err := reportFailure(o.report, r.Seed); err != nil {
+		if o.report != "" && !o.json && r.Failure != nil {
+			if err := o.explain(r.Seed); err != nil {
 				return err
 			}
 		}

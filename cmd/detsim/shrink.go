@@ -19,6 +19,9 @@ type shrinkOptions struct {
 	budget time.Duration
 }
 
+// shrinkBudget is how long shrinking may take unless somebody says otherwise.
+const shrinkBudget = time.Minute
+
 func shrinkCommand() *cobra.Command {
 	var o shrinkOptions
 	c := &cobra.Command{
@@ -35,36 +38,44 @@ func shrinkCommand() *cobra.Command {
 	}
 	c.Flags().StringVarP(&o.out, "output", "o", "", "file for the scenario (default: print it)")
 	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at the same time")
-	c.Flags().DurationVar(&o.budget, "budget", time.Minute,
+	c.Flags().DurationVar(&o.budget, "budget", shrinkBudget,
 		"stop after this time with what there is by then")
 	return c
 }
 
 // shrink reduces a plan and writes the scenario that is left.
 func (o *shrinkOptions) shrink(p *sim.Plan) error {
+	small, err := o.reduce(p)
+	if err != nil {
+		return err
+	}
+	if o.out == "" {
+		fmt.Print(small.Text())
+		return nil
+	}
+	return os.WriteFile(o.out, []byte(small.Text()), 0o644)
+}
+
+// reduce returns the scenario that is left of a plan that fails.
+func (o *shrinkOptions) reduce(p *sim.Plan) (small sim.Scenario, err error) {
 	begin := time.Now()
 	r := sim.RunPlan(p, sim.Options{})
 	if r.Failure == nil {
-		return fmt.Errorf("seed %d does not fail, so there is nothing to shrink", p.Seed)
+		return small, fmt.Errorf("seed %d does not fail, so there is nothing to shrink", p.Seed)
 	}
 	f := &finder{want: r.Failure.Signature(), begin: begin, deadline: begin.Add(o.budget)}
 	fmt.Fprintf(os.Stderr, "keeping: %s\n", f.want)
 	s := sim.Shrinking{Plan: *p, Width: o.jobs, Finder: f}
 	s.Shrink(r.Failure, r.Acts)
-	small := sim.Scenario{Plan: s.Plan}
+	small = sim.Scenario{Plan: s.Plan}
 	last := sim.RunPlan(&s.Plan, sim.Options{})
 	if last.Failure == nil || last.Failure.Signature() != f.want {
-		return errors.New("the shrunk scenario does not fail as it did: a run is not deterministic")
+		return small, errors.New("the shrunk scenario does not fail as it did: a run is not " +
+			"deterministic")
 	}
 	small.Story(last.Failure)
-	text := small.Text()
-	fmt.Fprintf(os.Stderr, shrunkFormat+"\n", small.Lines(), f.runs,
-		time.Since(begin).Seconds())
-	if o.out == "" {
-		fmt.Print(text)
-		return nil
-	}
-	return os.WriteFile(o.out, []byte(text), 0o644)
+	fmt.Fprintf(os.Stderr, shrunkFormat+"\n", small.Lines(), f.runs, time.Since(begin).Seconds())
+	return small, nil
 }
 
 // finder runs candidates until one fails as wanted.
