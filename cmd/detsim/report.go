@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +51,23 @@ func writeReport(p *sim.Plan, name string) (r sim.Result, err error) {
 	return r, out.Flush()
 }
 
+// explainAll explains what failed; only the lowest seed, if the first failure was to end the run.
+func (o *runOptions) explainAll(seeds []uint64) error {
+	slices.Sort(seeds)
+	if !o.keepGoing && len(seeds) > 1 {
+		seeds = seeds[:1]
+	}
+	for _, seed := range seeds {
+		if o.report == "" {
+			break
+		}
+		if err := o.explain(seed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // explain shrinks a seed that failed, and writes the scenario, its picture, and that of the whole
 // run into a directory.
 func (o *runOptions) explain(seed uint64) error {
@@ -75,7 +93,7 @@ func (o *runOptions) explain(seed uint64) error {
 	if _, err := writeReport(&whole, name("-whole.html")); err != nil {
 		return err
 	}
-	fmt.Printf("  what the failure needs: %s\n  its picture: %s\n  that of the whole run: %s\n",
-		name(".txt"), name(".html"), name("-whole.html"))
+	fmt.Printf("seed %d: %s has what the failure needs, %s shows it, %s shows the whole run\n",
+		seed, name(".txt"), name(".html"), name("-whole.html"))
 	return nil
 }

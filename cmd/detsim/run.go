@@ -69,6 +69,7 @@ type outcome struct {
 
 func (o *runOptions) run() error {
 	tally := newTally(o.seeds)
+	var failed []uint64
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	for r := range hunt(o.from, o.seeds, o.jobs, o.keepGoing, interrupted) {
@@ -79,11 +80,7 @@ func (o *runOptions) run() error {
 			}
 		} else if r.Failure != nil {
 			printFailure(r)
-		}
-		if o.report != "" && !o.json && r.Failure != nil {
-			if err := o.explain(r.Seed); err != nil {
-				return err
-			}
+			failed = append(failed, r.Seed)
 		}
 		if !o.quiet {
 			tally.progress()
@@ -93,7 +90,7 @@ func (o *runOptions) run() error {
 		tally.report()
 	}
 	if tally.failed > 0 {
-		return errFound
+		return errors.Join(errFound, o.explainAll(failed))
 	}
 	if o.gated(tally.done) {
 		return errors.Join(tally.probes.judge(os.Stderr), tally.judgeFaults(os.Stderr))
