@@ -78,7 +78,7 @@ func execute(t *testing.T, guide string) {
 // members are all names that the guides use.
 func members() []string {
 	return []string{"o1", "o2", "o3", "n1", "n2", "n3", "b1", "b2", "b3", "single", "moved", "back",
-		"m1", "m2", "m3", "m4", "m5", "m6", "r1", "r2", "r3"}
+		"m1", "m2", "m3", "m4", "m5", "m6", "r1", "r2", "r3", "old", "new"}
 }
 
 func freePort(t *testing.T) string {
