@@ -40,6 +40,15 @@ func replayCommand() *cobra.Command {
 	return c
 }
 
+// fileOf is what planOf is told, if that is the file of a scenario; else it is empty.
+func fileOf(what string) string {
+	parts := strings.Split(what, ":")
+	if _, err := strconv.ParseUint(parts[len(parts)-1], 10, 64); err == nil {
+		return ""
+	}
+	return what
+}
+
 // planOf reads what to run: a seed, a seed pinned to the code and the configuration it failed with,
 // or the file of a scenario.
 func planOf(what string) (*sim.Scenario, error) {

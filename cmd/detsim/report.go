@@ -24,7 +24,7 @@ func reportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := writeReport(p, out)
+			r, err := writeReport(p, fileOf(args[0]), out)
 			if err != nil {
 				return err
 			}
@@ -37,15 +37,16 @@ func reportCommand() *cobra.Command {
 	return c
 }
 
-// writeReport runs a plan and writes its report to a file.
-func writeReport(p *sim.Plan, name string) (r sim.Result, err error) {
+// writeReport runs a plan, that came from a scenario's file unless that is empty, and writes its
+// report.
+func writeReport(p *sim.Plan, from, name string) (r sim.Result, err error) {
 	file, err := os.Create(name)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := bufio.NewWriterSize(file, 1<<20)
-	if r, err = report.Run(out, p, commit()); err != nil {
+	if r, err = report.Run(out, p, report.Origin{Commit: commit(), File: from}); err != nil {
 		return r, err
 	}
 	return r, out.Flush()
@@ -87,10 +88,10 @@ func (o *runOptions) explain(seed uint64) error {
 	if err := os.WriteFile(name(".txt"), []byte(small.Text()), 0o644); err != nil {
 		return err
 	}
-	if _, err := writeReport(&small.Plan, name(".html")); err != nil {
+	if _, err := writeReport(&small.Plan, name(".txt"), name(".html")); err != nil {
 		return err
 	}
-	if _, err := writeReport(&whole, name("-whole.html")); err != nil {
+	if _, err := writeReport(&whole, "", name("-whole.html")); err != nil {
 		return err
 	}
 	fmt.Printf("seed %d: %s has what the failure needs, %s shows it, %s shows the whole run\n",

@@ -46,17 +46,23 @@ var pageScript string
 //go:embed page/choose.js
 var pageChoose string
 
-// Run runs a plan and writes its report. commit names the code, for the lines that repeat the run.
-func Run(w io.Writer, plan *sim.Plan, commit string) (sim.Result, error) {
+// Origin says where a run comes from, for whoever wants to repeat it.
+type Origin struct {
+	Commit string // of the code; may be empty
+	File   string // of the scenario, empty if the seed says all
+}
+
+// Run runs a plan and writes its report.
+func Run(w io.Writer, plan *sim.Plan, from Origin) (sim.Result, error) {
 	var record sim.Record
 	result := sim.RunPlan(plan, sim.Options{Record: &record})
-	return result, Write(w, plan, &result, &record, commit)
+	return result, Write(w, plan, &result, &record, from)
 }
 
 // Write writes the report of a run that was recorded.
 func Write(w io.Writer, plan *sim.Plan, result *sim.Result, record *sim.Record,
-	commit string) error {
-	data, err := json.Marshal(pageOf(plan, result, record, commit))
+	from Origin) error {
+	data, err := json.Marshal(pageOf(plan, result, record, from))
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -132,7 +138,7 @@ type vocabulary struct {
 	Statuses  []string `json:"statuses"`
 }
 
-func pageOf(plan *sim.Plan, result *sim.Result, record *sim.Record, commit string) *page {
+func pageOf(plan *sim.Plan, result *sim.Result, record *sim.Record, from Origin) *page {
 	names := newInterned()
 	watches, seen := watchesTables(record, names)
 	tables := map[string]any{
@@ -143,10 +149,10 @@ func pageOf(plan *sim.Plan, result *sim.Result, record *sim.Record, commit strin
 		"seen": seen.pack(),
 	}
 	p := &page{
-		Seed: fmt.Sprint(plan.Seed), Hash: fmt.Sprintf("%016x", result.Hash), Commit: commit,
+		Seed: fmt.Sprint(plan.Seed), Hash: fmt.Sprintf("%016x", result.Hash), Commit: from.Commit,
 		End: result.Counts.Virtual, Events: result.Counts.Events,
 		Members: record.Members, Lanes: record.Endpoints, Plan: plan.String(),
-		Repeat: Repeat(plan, result.Failure), Counts: countsOf(result), Tables: tables,
+		Repeat: Repeat(plan, result.Failure, from.File), Counts: countsOf(result), Tables: tables,
 		Names: words(),
 	}
 	for _, id := range record.IDs {
@@ -158,8 +164,11 @@ func pageOf(plan *sim.Plan, result *sim.Result, record *sim.Record, commit strin
 }
 
 // Repeat lists the commands that show the run again.
-func Repeat(plan *sim.Plan, failure *sim.Failure) []string {
-	run := fmt.Sprint(plan.Seed)
+func Repeat(plan *sim.Plan, failure *sim.Failure, file string) []string {
+	run := file
+	if file == "" {
+		run = fmt.Sprint(plan.Seed)
+	}
 	if f := plan.Fork; f.Seed != 0 {
 		run += fmt.Sprintf(" --fork %d:%d", f.Event, f.Seed)
 	}

@@ -24,7 +24,7 @@ func write(t *testing.T, seed uint64) (text string, record *sim.Record) {
 	result := sim.RunPlan(&plan, sim.Options{Record: record})
 	require.Nil(t, result.Failure)
 	var out bytes.Buffer
-	require.NoError(t, Write(&out, &plan, &result, record, "abc"))
+	require.NoError(t, Write(&out, &plan, &result, record, Origin{Commit: "abc"}))
 	return out.String(), record
 }
 

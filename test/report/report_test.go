@@ -33,7 +33,7 @@ func longest(t *testing.T) (file string, seed uint64) {
 	}
 	plan := sim.Generate(seed)
 	var out bytes.Buffer
-	_, err := report.Run(&out, &plan, "")
+	_, err := report.Run(&out, &plan, report.Origin{})
 	require.NoError(t, err)
 	file = filepath.Join(t.TempDir(), "run.html")
 	require.NoError(t, os.WriteFile(file, out.Bytes(), 0o600))
