@@ -103,6 +103,10 @@ func (w *window) read(d *decoder) {
 	w.incarnation = raft.Incarnation(d.u64())
 	w.high = raft.Sequence(d.u64())
 	count := d.u32()
+	if count > windowSpan/64 {
+		d.fail(fmt.Errorf("%d words of a window of %d", count, windowSpan/64))
+		return
+	}
 	for range count {
 		i, word := d.u32(), d.u64()
 		if i >= windowSpan/64 {

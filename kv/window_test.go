@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,6 +53,10 @@ func FuzzDecodeState(f *testing.F) {
 	s.window(1).admit(1, 5)
 	f.Add(s.encode())
 	f.Add([]byte{1, 0, 0, 0})
+	s.windows[0].high = 0xfeedface
+	endless := s.encode() // a window of more words than it can have, and than there are bytes
+	at := bytes.Index(endless, binary.LittleEndian.AppendUint64(nil, 0xfeedface))
+	f.Add(append(endless[:at+8:at+8], 0xff, 0xff, 0xff, 0xff))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := decodeReplicated(raw)
 		if err != nil {
