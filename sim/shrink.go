@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/detcd/detcd/netsim"
 )
@@ -425,7 +426,8 @@ func fieldName(x section, field int) string {
 func (s *Scenario) Story(f *Failure) {
 	s.Expect = f.Signature()
 	s.Comments = append(s.Comments, fmt.Sprintf("%s at %d.%06ds, event %d:", f.Oracle,
-		f.At/second, f.At%second/microsecond, f.Event), firstLine(f.Message))
+		f.At/second, f.At%second/microsecond, f.Event),
+		strings.TrimSpace(firstLine(f.Message)))
 }
 
 func firstLine(text string) string {

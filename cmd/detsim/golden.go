@@ -61,8 +61,12 @@ func shrinkBest(dir string, m *mutant, binary string, seeds []uint64, jobs int) 
 
 // shrinkTo lets a planted binary shrink a seed that it fails, and puts the bug's story on top.
 func shrinkTo(file string, m *mutant, binary string, seed uint64, jobs int) (g golden, err error) {
+	clean, err := os.Executable()
+	if err != nil {
+		return g, err
+	}
 	c := exec.Command(binary, "shrink", strconv.FormatUint(seed, 10), "-o", file, "--jobs",
-		strconv.Itoa(jobs))
+		strconv.Itoa(jobs), "--unless", clean)
 	var said strings.Builder
 	c.Stderr = &said
 	if err := c.Run(); err != nil {

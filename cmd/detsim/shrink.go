@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 type shrinkOptions struct {
 	out    string
 	jobs   int
+	unless string
 	budget time.Duration
 }
 
@@ -37,6 +39,7 @@ func shrinkCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&o.out, "output", "o", "", "file for the scenario (default: print it)")
+	c.Flags().StringVar(&o.unless, "unless", "", "keep nothing that this detsim fails, too")
 	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at the same time")
 	c.Flags().DurationVar(&o.budget, "budget", shrinkBudget,
 		"stop after this time with what there is by then")
@@ -63,7 +66,8 @@ func (o *shrinkOptions) reduce(p *sim.Plan) (small sim.Scenario, err error) {
 	if r.Failure == nil {
 		return small, fmt.Errorf("seed %d does not fail, so there is nothing to shrink", p.Seed)
 	}
-	f := &finder{want: r.Failure.Signature(), begin: begin, deadline: begin.Add(o.budget)}
+	f := &finder{want: r.Failure.Signature(), begin: begin, deadline: begin.Add(o.budget),
+		unless: o.unless}
 	fmt.Fprintf(os.Stderr, "keeping: %s\n", f.want)
 	s := sim.Shrinking{Plan: *p, Width: o.jobs, Finder: f}
 	s.Shrink(r.Failure, r.Acts)
@@ -83,6 +87,7 @@ type finder struct {
 	want            string
 	begin, deadline time.Time
 	runs            int
+	unless          string // a detsim that must not fail, empty for none
 }
 
 // Stage implements sim.Finder.
@@ -106,9 +111,28 @@ func (f *finder) First(candidates []sim.Plan) int {
 	}
 	group.Wait()
 	for i, ok := range same {
-		if ok {
+		if ok && f.passes(&candidates[i]) {
 			return i
 		}
 	}
 	return -1
+}
+
+// passes says whether the other detsim passes a candidate. Without it what is left of a run that
+// fails for want of recovery may be a world in which nobody could recover.
+func (f *finder) passes(p *sim.Plan) bool {
+	if f.unless == "" {
+		return true
+	}
+	file, err := os.CreateTemp("", "detsim-candidate-")
+	if err == nil {
+		defer func() { _ = os.Remove(file.Name()) }() // of a directory that is emptied anyway
+		_, err = file.WriteString((&sim.Scenario{Plan: *p}).Text())
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "a candidate is left aside:", err)
+		return false
+	}
+	return exec.Command(f.unless, "replay", file.Name()).Run() == nil
 }
