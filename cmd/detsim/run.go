@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -156,22 +157,32 @@ func printFailure(r outcome) {
 		pinned, r.Seed, r.Seed, r.Seed)
 }
 
-// commit names the code that runs, as far as the build knows it.
+// commit names the code that runs, as far as the build knows it; `go run` knows nothing, so git is
+// asked.
 func commit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
 	revision, modified := "unknown", ""
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = "+changes"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				revision = s.Value[:min(12, len(s.Value))]
+			case "vcs.modified":
+				if s.Value == "true" {
+					modified = "+changes"
+				}
 			}
 		}
 	}
-	return revision + modified
+	if revision != "unknown" {
+		return revision + modified
+	}
+	head, err := output(".", "git", "rev-parse", "--short=12", "HEAD")
+	if err != nil {
+		return revision
+	}
+	if changed, err := output(".", "git", "status", "--porcelain", "-uno"); err != nil ||
+		len(changed) > 0 {
+		modified = "+changes"
+	}
+	return strings.TrimSpace(string(head)) + modified
 }
