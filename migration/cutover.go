@@ -51,17 +51,25 @@ func (f *Follower) Cutover(ctx context.Context) (Result, error) {
 	}
 	began := time.Now()
 	thaw, err := f.freeze(ctx)
-	if err != nil {
+	if err == nil {
+		frozen, cancel := context.WithTimeout(ctx, frozenAtMost)
+		defer cancel()
+		if err = f.finish(frozen, began, &result); err == nil {
+			return result, nil
+		}
+	}
+	if thaw == nil {
 		return result, err
 	}
-	err = f.finish(ctx, began, &result)
-	if err == nil {
-		return result, nil
-	}
-	f.Log.Error("the cutover has failed: the source takes writes again", zap.Error(err))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	return result, errors.Join(err, thaw(ctx))
+	if failed := thaw(ctx); failed != nil {
+		f.Log.Error("the cutover has failed, and the source may refuse writes: disarm its alarm "+
+			"CORRUPT (etcdctl alarm disarm)", zap.Error(err))
+		return result, errors.Join(err, failed)
+	}
+	f.Log.Error("the cutover has failed: the source takes writes again", zap.Error(err))
+	return result, err
 }
 
 // approach follows until the target lacks few revisions.

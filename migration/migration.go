@@ -186,7 +186,11 @@ func (f *Follower) watch(ctx context.Context, enough func() bool) error {
 	return nil
 }
 
-// freeze makes the source refuse all writes, and returns what makes it take them again.
+// frozenAtMost is how long the source may refuse writes before a cutover is given up.
+const frozenAtMost = 30 * time.Second
+
+// freeze makes the source refuse all writes, and returns what makes it take them again; that is nil
+// if nothing was asked of the source. When freezing fails it may have happened all the same.
 func (f *Follower) freeze(ctx context.Context) (thaw func(context.Context) error, err error) {
 	status, err := f.From.Status(ctx, f.From.Endpoints()[0])
 	if err != nil {
@@ -198,10 +202,21 @@ func (f *Follower) freeze(ctx context.Context) (thaw func(context.Context) error
 			Action: action, MemberID: id, Alarm: pb.AlarmType_CORRUPT})
 		return err
 	}
-	if err := alarm(ctx, pb.AlarmRequest_ACTIVATE); err != nil {
-		return nil, fmt.Errorf("freeze the source: %w", err)
+	thaw = func(ctx context.Context) error {
+		for {
+			err := alarm(ctx, pb.AlarmRequest_DEACTIVATE)
+			if err == nil {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("thaw the source: %w", err)
+			case <-time.After(time.Second):
+			}
+		}
 	}
-	return func(ctx context.Context) error {
-		return alarm(ctx, pb.AlarmRequest_DEACTIVATE)
-	}, nil
+	if err := alarm(ctx, pb.AlarmRequest_ACTIVATE); err != nil {
+		return thaw, fmt.Errorf("freeze the source: %w", err)
+	}
+	return thaw, nil
 }

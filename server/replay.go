@@ -79,9 +79,12 @@ func requestOf(e *etcdwal.Entry) (*kv.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	who := &kv.Identity{User: rootUser}
-	if h := in.GetHeader(); h.GetUsername() != "" {
+	var who *kv.Identity // nobody: with users enabled etcd refused it when it was applied
+	switch h := in.GetHeader(); {
+	case h.GetUsername() != "":
 		who = &kv.Identity{User: h.GetUsername(), Revision: h.GetAuthRevision()}
+	case in.Compaction != nil, in.LeaseGrant != nil, in.Alarm != nil:
+		who = &kv.Identity{User: rootUser} // etcd asks nobody's rights when it applies these
 	}
 	return &kv.Request{Method: method, Raw: raw, Identity: who}, nil
 }

@@ -69,6 +69,9 @@ type outcome struct {
 }
 
 func (o *runOptions) run() error {
+	if o.jobs < 1 {
+		return fmt.Errorf("%d runs at the same time: at least 1", o.jobs)
+	}
 	tally := newTally(o.seeds)
 	var failed []uint64
 	interrupted := make(chan os.Signal, 1)
@@ -91,7 +94,10 @@ func (o *runOptions) run() error {
 		tally.report()
 	}
 	if tally.failed > 0 {
-		return errors.Join(errFound, o.explainAll(failed))
+		if err := o.explainAll(failed); err != nil {
+			fmt.Fprintln(os.Stderr, "explaining the failure:", err)
+		}
+		return errFound
 	}
 	if o.gated(tally.done) {
 		return errors.Join(tally.probes.judge(os.Stderr), tally.judgeFaults(os.Stderr))

@@ -115,7 +115,7 @@ func TestALongRunOpensAndCanBeExplored(t *testing.T) {
 		p.do(chromedp.Click(chromedp.CSS(`[data-tab=history]`)), chromedp.WaitVisible(chromedp.CSS("#history iframe")))
 		require.Zero(t, p.number("$('diagram').offsetHeight"), "one tab at a time")
 		p.poll(`document.querySelector("#history iframe").contentDocument.querySelectorAll(
-			"svg rect").length > 10`)
+	"svg rect").length > 10`)
 		p.do(chromedp.Click(chromedp.CSS(`[data-tab=diagram]`)))
 	})
 }
@@ -129,29 +129,35 @@ var bugs = []struct{ id, says string }{
 
 func TestAFailureIsToldInWordsAndInThePicture(t *testing.T) {
 	for _, bug := range bugs {
-		t.Run(bug.id, func(t *testing.T) {
-			p := open(t, planted(t, bug.id))
-			require.Contains(t, p.text("#verdict"), "This run failed")
-			require.NotEmpty(t, p.text("#message"))
-			require.Contains(t, p.text("#story"), bug.says)
-
-			from, to := p.span()
-			at := p.number("run.verdict.at")
-			require.Less(t, from, at)
-			require.Less(t, at, to)
-			require.Equal(t, "lines", p.drawn())
-
-			p.do(chromedp.Click(chromedp.CSS("#story li.key")))
-			p.settled()
-			require.Contains(t, p.text("#details"), "member")
-			p.do(chromedp.Click(chromedp.CSS(`[data-tab=plan]`)))
-			require.Contains(t, p.text("#plan-text"), "seed")
-		})
+		shrunk, whole := planted(t, bug.id)
+		t.Run(bug.id+" shrunk", func(t *testing.T) { told(t, shrunk, bug.says) })
+		t.Run(bug.id+" whole", func(t *testing.T) { told(t, whole, bug.says) })
 	}
 }
 
-// planted hunts a bug in a copy of the repository with its patch, and returns the report.
-func planted(t *testing.T, id string) string {
+// told opens the report of a failure, which has to say some words.
+func told(t *testing.T, file, says string) {
+	p := open(t, file)
+	require.Contains(t, p.text("#verdict"), "This run failed")
+	require.NotEmpty(t, p.text("#message"))
+	require.Contains(t, p.text("#story"), says)
+
+	from, to := p.span()
+	at := p.number("run.verdict.at")
+	require.Less(t, from, at)
+	require.Less(t, at, to)
+	require.Equal(t, "lines", p.drawn())
+
+	p.do(chromedp.Click(chromedp.CSS("#story li.key")))
+	p.settled()
+	require.Contains(t, p.text("#details"), "member")
+	p.do(chromedp.Click(chromedp.CSS(`[data-tab=plan]`)))
+	require.Contains(t, p.text("#plan-text"), "seed")
+}
+
+// planted hunts a bug in a copy of the repository with its patch, and returns the reports of the
+// shrunk run and of the whole one.
+func planted(t *testing.T, id string) (shrunk, whole string) {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -174,8 +180,9 @@ func planted(t *testing.T, id string) string {
 	require.Error(t, err, "nothing was found: %s", out)
 	reports, err := filepath.Glob(filepath.Join(work, "seed-*.html"))
 	require.NoError(t, err)
-	require.Len(t, reports, 1, string(out))
-	return reports[0]
+	require.Len(t, reports, 2, string(out)) // seed-N-whole.html before seed-N.html
+	require.Contains(t, reports[0], "whole")
+	return reports[1], reports[0]
 }
 
 func command(t *testing.T, dir, name string, args ...string) string {
