@@ -109,6 +109,7 @@ func (n *Node) applyDowngrade(e *raft.Entry, token Token) {
 		if code = n.judgeDowngrade(req.version); code == OK {
 			major, minor, _ := minorOf(req.version)
 			n.state.downgrade = fmt.Sprintf("%d.%d.0", major, minor)
+			n.lowerAt = n.mono + lowerNanos
 			n.note(Warn, "enabled a downgrade",
 				Field{"target-version", n.state.downgrade})
 		}

@@ -221,6 +221,7 @@ type Node struct {
 	checkpointApplied raft.Index
 	// checkpointVersion is the cluster version in that checkpoint, storedVersion the one before.
 	checkpointVersion, storedVersion string
+	lowerAt                          int64      // mono; when a downgrade lowers the cluster version
 	checkpoints                      uint64     // begun since the start
 	compacted                        raft.Index // raft's log is dropped up to here
 	// ignored names a damaged file that the start could do without, until somebody is told.

@@ -20,6 +20,10 @@ import (
 // firstRelease is the lowest release there is: that of members that have not said theirs.
 const firstRelease = "3.7.0"
 
+// lowerNanos is how long a downgrade that was enabled may be cancelled before it lowers the cluster
+// version: the interval in which etcd's leader looks at versions.
+const lowerNanos = 4e9
+
 // releaseOf is the release that a program's version belongs to: its patches differ in nothing that
 // members need to agree on.
 func releaseOf(version string) string {
@@ -82,7 +86,9 @@ func (n *Node) agreeOnVersion() {
 		due = lowest
 	case s.downgrade == "":
 	case above(s.version, s.downgrade):
-		due = s.downgrade
+		if n.mono >= n.lowerAt {
+			due = s.downgrade
+		}
 	case !above(highest, s.downgrade) && !n.proposing(entryDowngraded):
 		n.propose(0, entryDowngraded, []byte(s.downgrade))
 	}

@@ -64,7 +64,7 @@ func TestMembersGoUpAndDownOneByOne(t *testing.T) {
 
 	require.Equal(t, ErrInvalidVersion, w.enableDowngrade("3.6"))
 	require.Equal(t, OK, w.enableDowngrade("3.7"))
-	w.run(20)
+	w.run(60)
 	check("3.7.0")
 	w.exchange(2, "3.7.1")
 	w.exchange(0, "3.7.1")
@@ -102,6 +102,7 @@ func TestALateVersionChangesNothing(t *testing.T) {
 	w.run(5)
 	require.Equal(t, "3.8.0", n.state.version)
 	require.Equal(t, OK, w.enableDowngrade("3.7"))
+	w.run(60)
 	n.propose(0, entryVersion, []byte("3.8.0"))
 	n.propose(0, entryVersion, []byte("3.6.0"))
 	w.run(5)
