@@ -22,7 +22,7 @@ const firstRelease = "3.7.0"
 
 // lowerNanos is how long a downgrade that was enabled may be cancelled before it lowers the cluster
 // version: the interval in which etcd's leader looks at versions.
-const lowerNanos = 4e9
+const lowerNanos = 4_000_000_000
 
 // releaseOf is the release that a program's version belongs to: its patches differ in nothing that
 // members need to agree on.
