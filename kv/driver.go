@@ -61,6 +61,10 @@ func (d *Driver) Turn(inputs []Input) (again, halted bool) {
 	for i := range out.Sends {
 		d.Network.Send(out.Sends[i])
 	}
+	// Notes before answers: whoever hears that a change is done finds it in what the edge shows.
+	for _, n := range out.Notes {
+		d.Edge.Note(n)
+	}
 	for _, a := range out.Answers {
 		d.Edge.Answer(a)
 	}
@@ -72,9 +76,6 @@ func (d *Driver) Turn(inputs []Input) (again, halted bool) {
 	}
 	for _, j := range out.Passwords {
 		d.Edge.Password(j)
-	}
-	for _, n := range out.Notes {
-		d.Edge.Note(n)
 	}
 	return out.Again, false
 }

@@ -69,7 +69,8 @@ type loop struct {
 	// draining is closed when streams have to end.
 	draining <-chan struct{}
 
-	// state and seen are as of the last tick or the last turn that said something.
+	// state and seen are as of the last tick or the last turn that said something; no answer is
+	// ahead of a change that was said.
 	state   atomic.Pointer[kv.State]
 	seen    atomic.Pointer[metrics.Snapshot]
 	ready   chan struct{} // closed when the node is ready to serve
@@ -77,7 +78,8 @@ type loop struct {
 	stopped chan struct{} // closed when the loop has ended
 	halted  chan struct{} // closed when the node has stopped by itself
 	reason  string        // why; valid once halted is closed
-	stale   bool          // state is to be published after this turn
+	// published says that the state was published in this turn.
+	published bool
 }
 
 func newLoop(log *zap.Logger, cfg *kv.Config, requestTimeout time.Duration,
@@ -172,12 +174,10 @@ func (l *loop) turns(work *batch, again, due bool, ticker *time.Ticker) (bool, b
 		l.callCouriers()
 		l.turnEnded(len(piece))
 		again = more || again
-		if due || l.stale {
-			l.stale = false
+		l.published = false
+		if due {
 			l.publish()
 			l.sweep()
-		}
-		if due {
 			l.mindWatches()
 		}
 		select {
@@ -347,9 +347,13 @@ func (l *loop) Read(r kv.Read) {
 	}
 }
 
-// Note logs what the node wants people to know; such a turn changed something worth publishing.
+// Note logs what the node wants people to know. Such a turn changed something worth publishing,
+// and its answers, which come after its notes, must not be ahead of what is published.
 func (l *loop) Note(n kv.Note) {
-	l.stale = true
+	if !l.published {
+		l.published = true
+		l.publish()
+	}
 	logNote(l.log, n)
 }
 

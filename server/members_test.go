@@ -78,8 +78,14 @@ func TestAClusterGrowsAndShrinks(t *testing.T) {
 	got, err := c.client(1).Get(ctx, "k1", clientv3.WithSerializable())
 	require.NoError(t, err)
 	require.Len(t, got.Kvs, 1)
-	_, err = cli.MemberPromote(ctx, added.Member.ID)
-	require.NoError(t, err)
+	// What the learner has, its leader hears a little later.
+	require.Eventually(t, func() bool {
+		_, err := cli.MemberPromote(ctx, added.Member.ID)
+		if err != nil {
+			require.Equal(t, rpctypes.ErrMemberLearnerNotReady, err)
+		}
+		return err == nil
+	}, patience, 10*time.Millisecond)
 
 	// The promoted member hears of it a little later than whom it was asked of.
 	require.Eventually(t, func() bool { return !c.servers[1].loop.learns() }, patience,
